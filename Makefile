@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# Thin: says what can be built and run; how is said by Kbuild, tools/ and tests/.
+# `make V=1` shows commands, `make CC=clang` changes the compiler, `make
+# SANITIZE=address,undefined` builds userspace with sanitizers, `make KDIR=DIR`
+# builds the module for the kernel whose headers are in DIR.
+
+CC ?= gcc
+KDIR ?= /lib/modules/$(shell uname -r)/build
+B ?= build
+Q := $(if $(V),,@)
+
+PKGS := libnl-genl-3.0 liburing libzstd openssl libblkid jansson libxxhash popt \
+	smartcols mount libsystemd
+USER_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror \
+	-Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wpointer-arith \
+	-Wno-unused-parameter -fno-strict-aliasing -fstack-protector-strong \
+	-pthread -Iinclude -Iinclude/uapi -Iuser \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
+	$(EXTRA_CFLAGS)
+USER_LDLIBS = $(shell pkg-config --libs $(PKGS)) -linih -pthread \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(EXTRA_LDFLAGS)
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+
+LIB_SRC := $(wildcard user/lib/*.c user/source/*.c user/target/*.c)
+CLI_SRC := $(wildcard user/cli/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(B)/obj/%.o)
+
+.PHONY: all user module demo check check-full check-vm bench lint fuzz clean
+
+all: user module
+
+user: $(B)/blkferry
+
+$(B)/blkferry: $(CLI_OBJ) $(B)/libblkferry.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(USER_CFLAGS) -o $@ $^ $(USER_LDLIBS)
+
+$(B)/libblkferry.a: $(LIB_OBJ)
+	@echo "  AR      $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+
+# Built in a copy under $(B), so that one checkout serves many kernels at once.
+module:
+	$(Q)tools/build-module "$(KDIR)" "$(B)"
+
+demo:
+	$(Q)tools/demo $(if $(OUT),--out "$(OUT)")
+
+check:
+	$(Q)tests/run check
+
+check-full:
+	$(Q)tests/run full
+
+check-vm:
+	$(Q)tests/run vm $(if $(KERNEL),--kernel "$(KERNEL)")
+
+bench:
+	$(Q)tests/bench/run $(BENCH)
+
+lint:
+	$(Q)tools/lint
+
+clean:
+	rm -rf $(B)
