@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration: ini files become checked structs. An unknown section or key,
+ * a bad value, a missing one or a name given twice is an error that names file
+ * and line (BF_E_CONFIG).
+ *
+ * /etc/blkferry/jobs/JOB.conf:
+ *	[job]
+ *	receiver = HOST[:PORT]		needed unless every target is a path
+ *	peer = SHA256:...		the receiver's fingerprint
+ *	key = PATH			default /etc/blkferry/key
+ *	interval = 10s			from the end of a pass to the next
+ *	max-downtime = 30s
+ *	then = hold|poweroff|thaw	needed if the job holds the root filesystem
+ *	hold-deadline = 10m		power off after it when root is held
+ *	compression = auto|none|1..19	default auto
+ *	whole-disk = no
+ *	timeout = 30s			of the network
+ *	pre-freeze = COMMAND		run by /bin/sh, before the freeze
+ *	post-cutover = COMMAND		after a thaw
+ *	hook-timeout = 60s
+ *	[disk NAME]			one or more, in order
+ *	device = /dev/...
+ *	target = NAME | /PATH		at the receiver | local
+ *	granularity = 4K		default: the module's choice
+ *
+ * /etc/blkferry/receiver.conf:
+ *	[receiver]
+ *	listen = [ADDRESS][:PORT]	default port 4712
+ *	key = PATH
+ *	records = DIR			default /var/lib/blkferry/target
+ *	timeout = 30s
+ *	[peer NAME]
+ *	key = SHA256:...
+ *	targets = NAME [NAME ...]
+ *	[target NAME]
+ *	path = /dev/... | /FILE
+ *	overwrite = no			yes: foreign content may be overwritten
+ */
+#ifndef BF_LIB_CONFIG_H
+#define BF_LIB_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <wire.h>
+
+#include "error.h"
+#include "identity.h"
+
+#define BF_JOBS_DIR		"/etc/blkferry/jobs"
+#define BF_RECEIVER_CONF	"/etc/blkferry/receiver.conf"
+#define BF_SOURCE_RECORDS_DIR	"/var/lib/blkferry/source"
+#define BF_TARGET_RECORDS_DIR	"/var/lib/blkferry/target"
+#define BF_RUN_DIR		"/run/blkferry"
+
+#define BF_NAME_BYTES		WIRE_NAME_BYTES
+#define BF_PATH_BYTES		1024
+#define BF_COMMAND_BYTES	1024
+
+enum bf_then { BF_THEN_HOLD, BF_THEN_POWEROFF, BF_THEN_THAW };
+
+#define BF_LEVEL_AUTO (-1)		/* of compression; 0 none, 1..19 zstd */
+
+struct bf_disk_config {
+	char name[BF_NAME_BYTES];
+	char device[BF_PATH_BYTES];
+	char target[BF_PATH_BYTES];
+	bool target_is_path;
+	uint32_t granularity_bytes;	/* 0: the module's choice */
+};
+
+struct bf_job_config {
+	char name[BF_NAME_BYTES];
+	char receiver[BF_PATH_BYTES];	/* empty: every target is a path */
+	char peer[BF_FINGERPRINT_BYTES];
+	char key_path[BF_PATH_BYTES];
+	uint64_t interval_ns;
+	uint64_t max_downtime_ns;
+	uint64_t hold_deadline_ns;
+	uint64_t timeout_ns;
+	enum bf_then then;
+	bool then_given;
+	int level;			/* BF_LEVEL_AUTO, 0, 1..19 */
+	bool whole_disk;
+	char pre_freeze[BF_COMMAND_BYTES];
+	char post_cutover[BF_COMMAND_BYTES];
+	uint64_t hook_timeout_ns;
+	struct bf_disk_config *disks;
+	size_t nr_disks;
+};
+
+struct bf_peer_config {
+	char name[BF_NAME_BYTES];
+	char key[BF_FINGERPRINT_BYTES];
+	char (*targets)[BF_NAME_BYTES];
+	size_t nr_targets;
+};
+
+struct bf_target_config {
+	char name[BF_NAME_BYTES];
+	char path[BF_PATH_BYTES];
+	bool overwrite;
+};
+
+struct bf_receiver_config {
+	char listen[BF_PATH_BYTES];
+	char key_path[BF_PATH_BYTES];
+	char records_dir[BF_PATH_BYTES];
+	uint64_t timeout_ns;
+	struct bf_peer_config *peers;
+	size_t nr_peers;
+	struct bf_target_config *targets;
+	size_t nr_targets;
+};
+
+/* Letters, digits and "-_.", 1..63 bytes, no leading "." or "-". */
+bool bf_name_valid(const char *name);
+
+void bf_job_config_defaults(struct bf_job_config *job, const char *name);
+int bf_job_config_load(const char *path, const char *name,
+		       struct bf_job_config *job, struct bf_error *err);
+void bf_job_config_free(struct bf_job_config *job);
+
+void bf_receiver_config_defaults(struct bf_receiver_config *receiver);
+int bf_receiver_config_load(const char *path, struct bf_receiver_config *receiver,
+			    struct bf_error *err);
+void bf_receiver_config_free(struct bf_receiver_config *receiver);
+
+const char *bf_then_name(enum bf_then then);
+int bf_parse_then(const char *text, enum bf_then *then, struct bf_error *err);
+int bf_parse_level(const char *text, int *level, struct bf_error *err);
+
+#endif /* BF_LIB_CONFIG_H */
