@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Job: a set of disks that cut over together. Owns the states: plan -> full ->
+ * delta -> ready -> cutover -> done; from any: paused, resyncing, failed.
+ * Runs in the calling thread until it is done, cancelled or failed; the control
+ * socket's thread asks it through requests.
+ *
+ * Status as JSON (answer of "status", line of `status --json`):
+ *	format_version, job, state, mode ("full", "delta", "resume", "resync"),
+ *	mode_reason, reason (when failed: error code and text, and next_command),
+ *	passes, pass {number, kind, planned_bytes, done_bytes, started},
+ *	disks [{name, device, target, size_bytes, dirty_bytes, generation,
+ *		passthrough..., reasons [names]}],
+ *	raw_bytes, wire_bytes, raw_rate, wire_rate, eta_ns (null: unknown),
+ *	dirty_bytes, dirty_rate, projected_downtime_ns (null: unknown),
+ *	max_downtime_ns, converging (true, false, null), epoch, receiver,
+ *	last_pass {...}, cutover {...} once one was tried
+ */
+#ifndef BF_SOURCE_JOB_H
+#define BF_SOURCE_JOB_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "lib/config.h"
+#include "lib/error.h"
+
+struct bf_job_options {
+	const struct bf_job_config *config;
+	const char *run_dir;		/* BF_RUN_DIR */
+	const char *records_dir;	/* BF_SOURCE_RECORDS_DIR */
+	bool one_shot;			/* copy: cut over as soon as ready */
+	const char *extents_path;	/* copy --extents; no tracker */
+	bool insecure_torn;		/* copy a mounted disk untracked */
+	bool no_tracker;		/* copy of a file or an unmounted disk */
+	int stop_fd;			/* readable: stop cleanly (signalfd) */
+	/* One line a second on progress for a person; NULL: none. */
+	void (*progress)(void *context, const json_t *status);
+	void *progress_context;
+};
+
+/*
+ * Return: 0 when the job is done (or was stopped and can go on later); a
+ * negative errno with @err otherwise. *outcome is a new reference: a report
+ * with what the last status and the cutover said.
+ */
+int bf_job_run(const struct bf_job_options *options, json_t **outcome,
+	       struct bf_error *err);
+
+#endif /* BF_SOURCE_JOB_H */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Receiver: connections flow in, blocks flow to targets, "durable" flows back.
+ * One process serves many jobs; a session is one connection and one thread.
+ */
+#ifndef BF_TARGET_RECEIVER_H
+#define BF_TARGET_RECEIVER_H
+
+#include "lib/config.h"
+#include "lib/error.h"
+#include "lib/transport.h"
+
+/*
+ * Serves until @stop_fd becomes readable. @ready is called once with the port
+ * it listens on (0 may be asked for in tests).
+ */
+int bf_receiver_run(const struct bf_receiver_config *config, int stop_fd,
+		    void (*ready)(void *context, const char *address),
+		    void *context, struct bf_error *err);
+
+struct bf_local_target;
+
+/*
+ * A target of the same machine: a thread serves @end (of a transport pair) as
+ * a receiver would, with @targets open to the job. Ends when the source hangs
+ * up; bf_local_target_join waits for that.
+ */
+int bf_local_target_start(struct bf_local_target **local,
+			  struct bf_transport *end,
+			  const struct bf_target_config *targets, size_t nr,
+			  const char *records_dir, struct bf_error *err);
+void bf_local_target_join(struct bf_local_target *local);
+
+/* The operator's word: a cut over target may be written again. */
+int bf_receiver_reopen(const struct bf_receiver_config *config,
+		       const char *target, struct bf_error *err);
+
+#endif /* BF_TARGET_RECEIVER_H */
