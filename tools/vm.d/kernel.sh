@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Kernel columns: which Debian release a column comes from, its image and
+# modules, and the blkferry module built for it by that release's compiler.
+# The machine's own apt configuration says where packages come from.
+
+# shellcheck source=tools/vm.d/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+columns="5.10 6.1 6.12 7"
+
+column_suite() {
+	case $1 in
+	5.10) echo bullseye ;;
+	6.1) echo bookworm ;;
+	6.12) echo trixie ;;
+	7) echo trixie-backports ;;
+	*) die "unknown kernel column '$1'; there are: $columns" ;;
+	esac
+}
+
+host_suite() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; }
+
+apt_run() {
+	if [ "$(id -u)" -eq 0 ]; then
+		DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
+	else
+		sudo DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
+	fi
+}
+
+# The mirror with LABEL (Debian, Debian-Security) that this machine uses.
+apt_mirror() {
+	# shellcheck disable=SC2016  # apt's own variables
+	apt-get indextargets --format '$(LABEL) $(CODENAME) $(REPO_URI)' \
+		'Created-By: Packages' |
+		awk -v label="$1" -v codename="$2" \
+			'$1 == label && $2 == codename { print $3; exit }'
+}
+
+# The version that the installed header package names, such as 6.1.0-56-cloud-amd64.
+native_version() {
+	# shellcheck disable=SC2016  # dpkg's own variable
+	dpkg-query -W -f '${Depends}\n' linux-headers-cloud-amd64 2>/dev/null |
+		sed -n 's/.*linux-headers-\([^ ,]*-cloud-amd64\) *(= *\([^)]*\)).*/\1 \2/p'
+}
+
+fetch_native_image() {
+	local version=$1 package=$2 out=$3 dir
+	dir=$(dirname "$out")
+	(cd "$dir" && apt-get -qq -o APT::Sandbox::User=root \
+		download "linux-image-$version=$package" >&2)
+	dpkg-deb -x "$dir"/linux-image-*.deb "$dir/x"
+	lay_out "$dir/x" "$version" "$out"
+	ln -s "/lib/modules/$version/build" "$out/headers"
+}
+
+# lay_out EXTRACTED VERSION OUT: boot image and modules where tools/vm looks.
+lay_out() {
+	mkdir -p "$3"
+	cp "$1/boot/vmlinuz-$2" "$3/vmlinuz"
+	mkdir -p "$3/lib/modules"
+	if [ -d "$1/usr/lib/modules/$2" ]; then
+		mv "$1/usr/lib/modules/$2" "$3/lib/modules/"
+	else
+		mv "$1/lib/modules/$2" "$3/lib/modules/"
+	fi
+	depmod -b "$3" "$2"
+	echo "$2" >"$3/version"
+}
+
+native_column() {
+	local version package
+	read -r version package < <(native_version)
+	if [ -z "$version" ] || ! cached "kernel/$version-$package" \
+		fetch_native_image "$version" "$package"; then
+		# The archive keeps only the newest: follow it.
+		apt_run update
+		apt_run install -y linux-headers-cloud-amd64 >&2
+		read -r version package < <(native_version)
+		cached "kernel/$version-$package" \
+			fetch_native_image "$version" "$package" || return 1
+	fi
+	echo "$cache/kernel/$version-$package"
+}
+
+foreign_sources() {
+	local suite=$1 base=${1%-backports} mirror security sign
+	mirror=$(apt_mirror Debian "$(host_suite)")
+	security=$(apt_mirror Debian-Security "$(host_suite)-security")
+	[ -n "$mirror" ] || die "apt knows no Debian mirror: run apt-get update"
+	sign="signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+	echo "deb [$sign] $mirror $base main"
+	[ "$suite" = "$base" ] || echo "deb [$sign] $mirror $suite main"
+	if [ "$2" = security ] && [ -n "$security" ]; then
+		echo "deb [$sign] $security $base-security main"
+	fi
+}
+
+# In a root of the release: its compiler and headers, and the image's files.
+make_foreign_root() {
+	local suite=$1 security=$2 out=$3 sources from=""
+	sources=$(foreign_sources "$suite" "$security")
+	case $suite in
+	*-backports) from="/$suite" ;;
+	esac
+	# shellcheck disable=SC2016  # the hooks expand $1 themselves
+	mmdebstrap --quiet --mode=root --variant=apt \
+		--include=gcc,make,libc6-dev,kmod,bison,flex \
+		--customize-hook='mkdir -p "$1/x"' \
+		--customize-hook="chroot \"\$1\" sh -c 'apt-get -qq install -y \
+			--no-install-recommends linux-base$from \
+			linux-headers-cloud-amd64$from &&
+			cd /x && v=\$(ls /lib/modules) &&
+			apt-get -qq -o APT::Sandbox::User=root \
+				download linux-image-\$v &&
+			dpkg-deb -x linux-image-\$v*.deb /x && rm *.deb &&
+			apt-get clean'" \
+		"${suite%-backports}" "$out" <<<"$sources" >&2
+}
+
+make_foreign_column() {
+	local suite=$1 out=$2 root version
+	root=$(dirname "$out")/root
+	make_foreign_root "$suite" security "$root" || {
+		rm -rf --one-file-system "$root"
+		say "$suite: without its security suite"
+		make_foreign_root "$suite" main "$root"
+	}
+	version=$(ls "$root/lib/modules")
+	lay_out "$root/x" "$version" "$out"
+	rm -rf "$root/x"
+	mv "$root" "$out/root"
+}
+
+foreign_column() {
+	local suite=$1
+	[ "$(id -u)" -eq 0 ] || die "making a root of $suite needs to be root"
+	cached "kernel/$suite" make_foreign_column "$suite" || return 1
+	echo "$cache/kernel/$suite"
+}
+
+# kernel_dir COLUMN: prints a directory with vmlinuz, version, lib/modules and
+# headers (this release) or root (another release).
+kernel_dir() {
+	local suite
+	suite=$(column_suite "$1") || exit
+	if [ "$suite" = "$(host_suite)" ]; then
+		native_column
+	else
+		foreign_column "$suite"
+	fi
+}
+
+module_key() {
+	local dir=$1
+	{
+		cat "$dir/version"
+		cd "$top" && find Kbuild kmod include/uapi tools/build-module \
+			-type f -exec sha256sum {} + | sort
+	} | key_of
+}
+
+build_native() {
+	"$top/tools/build-module" "$1/headers" "$(dirname "$2")/b" >&2
+	find "$(dirname "$2")/b" -name blkferry.ko -exec cp {} "$2" \;
+	test -f "$2"
+}
+
+# A mount namespace of its own: nothing stays mounted, whatever happens.
+build_foreign() {
+	local dir=$1 out=$2 b
+	b=$(dirname "$out")/b
+	mkdir -p "$b" "$dir/root/src" "$dir/root/out"
+	# shellcheck disable=SC2016  # expanded by the inner shell
+	unshare --mount sh -ec '
+		mount -t proc proc "$1/proc"
+		mount --bind "$2" "$1/src"
+		mount --bind "$3" "$1/out"
+		chroot "$1" sh -c "cd /src &&
+			tools/build-module /lib/modules/$4/build /out"
+	' sh "$dir/root" "$top" "$b" "$(cat "$dir/version")" >&2
+	find "$b" -name blkferry.ko -exec cp {} "$out" \;
+	test -f "$out"
+}
+
+# module_for KERNEL_DIR: prints the path of blkferry.ko, built if need be.
+module_for() {
+	local dir=$1 key how=build_native
+	[ -f "$top/Kbuild" ] && [ -x "$top/tools/build-module" ] || return 1
+	[ -d "$dir/root" ] && how=build_foreign
+	key=module/$(module_key "$dir").ko
+	cached "$key" "$how" "$dir" || return 1
+	echo "$cache/$key"
+}
