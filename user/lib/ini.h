@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ini: lines of a configuration file become checked calls. "[kind]" or
+ * "[kind name]" opens a section, "key = value" belongs to it, lines that start
+ * with "#" or ";" are comments. A value is the rest of its line, unquoted: a
+ * shell command may hold ";" and "#". Nothing goes on over lines.
+ */
+#ifndef BF_LIB_INI_H
+#define BF_LIB_INI_H
+
+#include <stddef.h>
+
+#include "error.h"
+
+#define BF_INI_LINE_BYTES 4096		/* with the newline and a NUL */
+
+struct bf_ini_ops {
+	/* @name is "" where the section has none. */
+	int (*section)(void *context, const char *kind, const char *name,
+		       struct bf_error *err);
+	int (*key)(void *context, const char *key, const char *value,
+		   struct bf_error *err);
+	/* The section ends; an error is said of its first line. */
+	int (*section_end)(void *context, struct bf_error *err);
+};
+
+/*
+ * Stops at the first error, which names file and line and is BF_E_CONFIG
+ * (BF_E_NOT_FOUND or BF_E_SYSTEM if the file cannot be read).
+ */
+int bf_ini_parse(const char *path, const struct bf_ini_ops *ops, void *context,
+		 struct bf_error *err);
+
+#endif /* BF_LIB_INI_H */
