@@ -46,6 +46,8 @@ void bf_control_answer(struct bf_control_client *client, json_t *answer);
 void bf_control_fail(struct bf_control_client *client, const struct bf_error *err);
 void bf_control_progress(struct bf_control_client *client, json_t *progress);
 bool bf_control_gone(struct bf_control_client *client);	/* hung up */
+/* {"format_version", "ok": false, "error"}: a new reference. */
+json_t *bf_control_error(const struct bf_error *err);
 
 /* The command's side: send, call @progress for each event, wait for the answer
  * (0 and *answer, or the server's error in @err). @timeout_ns 0: for ever. */
