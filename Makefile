@@ -9,7 +9,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 B ?= build
 Q := $(if $(V),,@)
 
-PKGS := libnl-genl-3.0 liburing libzstd openssl libblkid jansson libxxhash popt \
+PKGS := libnl-genl-3.0 liburing libzstd openssl blkid jansson libxxhash popt \
 	smartcols mount libsystemd
 USER_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror \
 	-Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wpointer-arith \
@@ -26,7 +26,11 @@ CLI_SRC := $(wildcard user/cli/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(B)/obj/%.o)
 
-.PHONY: all user module demo check check-full check-vm bench lint fuzz clean
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/asan/unit/%,$(wildcard tests/unit/*_test.c))
+GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
+
+.PHONY: all user module demo check check-full check-vm bench lint fuzz clean \
+	unit-tests guest-tests sanitized
 
 all: user module
 
@@ -46,6 +50,31 @@ $(B)/obj/%.o: %.c
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+
+# A test says in a comment "BUILD: flags and sources" what it needs besides the
+# library; unit tests and their library are built with sanitizers.
+test_build = $(shell sed -n '1,5s@.*BUILD: \(.*\) \*/@\1@p' $(1))
+
+unit-tests: $(UNIT_TESTS)
+
+guest-tests: $(GUEST_TESTS)
+
+sanitized:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan \
+		SANITIZE=address,undefined $(B)/asan/libblkferry.a
+
+$(B)/asan/unit/%: tests/unit/%.c sanitized
+	@mkdir -p $(@D)
+	@echo "  TEST    $@"
+	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -fsanitize=address,undefined \
+		-fno-omit-frame-pointer -fno-sanitize-recover=all -o $@ $< \
+		$(call test_build,$<) $(B)/asan/libblkferry.a $(USER_LDLIBS)
+
+$(B)/guest/%: tests/vm/%.c $(B)/libblkferry.a
+	@mkdir -p $(@D)
+	@echo "  TEST    $@"
+	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -o $@ $< \
+		$(call test_build,$<) $(B)/libblkferry.a $(USER_LDLIBS)
 
 # Built in a copy under $(B), so that one checkout serves many kernels at once.
 module:

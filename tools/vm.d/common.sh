@@ -20,7 +20,8 @@ fi
 mkdir -p "$cache" || die "cannot create the cache $cache: set BLKFERRY_CACHE"
 
 # cached KEY COMMAND...: makes $cache/KEY, a file or a directory, unless it is
-# there. COMMAND gets the temporary path to fill as its last argument.
+# there. COMMAND gets the temporary path to fill as its last argument; its
+# status decides (it runs where `set -e` has no effect).
 cached() {
 	local key=$1 lock tmp
 	shift
@@ -30,8 +31,8 @@ cached() {
 	flock "$lock"
 	if [ ! -e "$cache/$key" ]; then
 		tmp=$(mktemp -d "$cache/.tmp.XXXXXX")
-		if ! (set -e; "$@" "$tmp/entry"); then
-			rm -rf "$tmp"
+		if ! ("$@" "$tmp/entry" && [ -e "$tmp/entry" ]); then
+			rm -rf --one-file-system "$tmp"
 			exec {lock}>&-
 			return 1
 		fi

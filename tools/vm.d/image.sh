@@ -50,12 +50,13 @@ copy_file() {
 
 # The modules NAMES of KERNEL_DIR with all they depend on, as plain .ko.
 copy_modules() {
-	local root=$1 dir=$2 version file
+	local root=$1 dir=$2 version file list
 	shift 2
 	version=$(cat "$dir/version")
 	mkdir -p "$root/lib/modules/$version"
-	modprobe -d "$dir" -S "$version" -a -D "$@" 2>/dev/null |
-		awk '$1 == "insmod" { print $2 }' | sort -u |
+	list=$(modprobe -d "$dir" -S "$version" -a -D "$@") ||
+		die "kernel $version lacks one of the modules: $*"
+	awk '$1 == "insmod" { print $2 }' <<<"$list" | sort -u |
 		while read -r file; do
 			case $file in
 			*.xz) xz -dc "$file" >"$root/lib/modules/$version/$(basename "${file%.xz}")" ;;

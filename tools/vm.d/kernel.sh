@@ -49,24 +49,21 @@ fetch_native_image() {
 	local version=$1 package=$2 out=$3 dir
 	dir=$(dirname "$out")
 	(cd "$dir" && apt-get -qq -o APT::Sandbox::User=root \
-		download "linux-image-$version=$package" >&2)
-	dpkg-deb -x "$dir"/linux-image-*.deb "$dir/x"
-	lay_out "$dir/x" "$version" "$out"
-	ln -s "/lib/modules/$version/build" "$out/headers"
+		download "linux-image-$version=$package" >&2) &&
+		dpkg-deb -x "$dir"/linux-image-*.deb "$dir/x" &&
+		lay_out "$dir/x" "$version" "$out" &&
+		ln -s "/lib/modules/$version/build" "$out/headers"
 }
 
 # lay_out EXTRACTED VERSION OUT: boot image and modules where tools/vm looks.
 lay_out() {
-	mkdir -p "$3"
-	cp "$1/boot/vmlinuz-$2" "$3/vmlinuz"
-	mkdir -p "$3/lib/modules"
-	if [ -d "$1/usr/lib/modules/$2" ]; then
-		mv "$1/usr/lib/modules/$2" "$3/lib/modules/"
-	else
-		mv "$1/lib/modules/$2" "$3/lib/modules/"
-	fi
-	depmod -b "$3" "$2"
-	echo "$2" >"$3/version"
+	local modules=$1/lib/modules/$2
+	[ -d "$modules" ] || modules=$1/usr/lib/modules/$2
+	mkdir -p "$3/lib/modules" &&
+		cp "$1/boot/vmlinuz-$2" "$3/vmlinuz" &&
+		mv "$modules" "$3/lib/modules/" &&
+		depmod -b "$3" "$2" &&
+		echo "$2" >"$3/version"
 }
 
 native_column() {
@@ -116,7 +113,7 @@ make_foreign_root() {
 				download linux-image-\$v &&
 			dpkg-deb -x linux-image-\$v*.deb /x && rm *.deb &&
 			apt-get clean'" \
-		"${suite%-backports}" "$out" <<<"$sources" >&2
+		"${suite%-backports}" "$out" - <<<"$sources" >&2
 }
 
 make_foreign_column() {
@@ -125,12 +122,12 @@ make_foreign_column() {
 	make_foreign_root "$suite" security "$root" || {
 		rm -rf --one-file-system "$root"
 		say "$suite: without its security suite"
-		make_foreign_root "$suite" main "$root"
+		make_foreign_root "$suite" main "$root" || return 1
 	}
-	version=$(ls "$root/lib/modules")
-	lay_out "$root/x" "$version" "$out"
-	rm -rf "$root/x"
-	mv "$root" "$out/root"
+	version=$(ls "$root/lib/modules") &&
+		lay_out "$root/x" "$version" "$out" &&
+		rm -rf "$root/x" &&
+		mv "$root" "$out/root"
 }
 
 foreign_column() {
@@ -162,9 +159,10 @@ module_key() {
 }
 
 build_native() {
-	"$top/tools/build-module" "$1/headers" "$(dirname "$2")/b" >&2
-	find "$(dirname "$2")/b" -name blkferry.ko -exec cp {} "$2" \;
-	test -f "$2"
+	local b
+	b=$(dirname "$2")/b
+	"$top/tools/build-module" "$1/headers" "$b" >&2 &&
+		find "$b" -name blkferry.ko -exec cp {} "$2" \;
 }
 
 # A mount namespace of its own: nothing stays mounted, whatever happens.
@@ -179,9 +177,8 @@ build_foreign() {
 		mount --bind "$3" "$1/out"
 		chroot "$1" sh -c "cd /src &&
 			tools/build-module /lib/modules/$4/build /out"
-	' sh "$dir/root" "$top" "$b" "$(cat "$dir/version")" >&2
-	find "$b" -name blkferry.ko -exec cp {} "$out" \;
-	test -f "$out"
+	' sh "$dir/root" "$top" "$b" "$(cat "$dir/version")" >&2 &&
+		find "$b" -name blkferry.ko -exec cp {} "$out" \;
 }
 
 # module_for KERNEL_DIR: prints the path of blkferry.ko, built if need be.
