@@ -86,6 +86,7 @@
 #define WIRE_DIGESTS_MAX	4096	/* in a DIGESTS frame */
 #define WIRE_ERROR_TEXT_MAX	512
 #define WIRE_DEVICE_BYTES_MAX	(1ull << 62)
+#define WIRE_EPOCH_MAX		((1ull << 63) - 1)	/* of generations too */
 
 enum wire_type {
 	WIRE_HELLO = 1,
@@ -209,6 +210,8 @@ enum wire_codec {
 /*
  * S -> T, 32 bytes, then nr_data + nr_zero struct wire_extent (the data extents
  * first), then the blocks of the data extents in that order, encoded by codec.
+ * Each of the two lists ascends; no block is in two extents. encoded_bytes is
+ * raw_bytes without an encoding and less than it with one.
  */
 struct wire_data {
 	uint64_t generation;
@@ -237,7 +240,7 @@ struct wire_barrier {
 	uint32_t reserved;
 };
 
-/* 32 bytes. What T records before it answers. */
+/* 32 bytes, by ascending disk. What T records before it answers. */
 struct wire_progress {
 	uint64_t generation;
 	uint64_t through_bytes;	/* all of the generation below it was sent */

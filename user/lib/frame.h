@@ -46,6 +46,8 @@ struct bf_frame_reader {
 
 void bf_frame_reader_init(struct bf_frame_reader *reader, enum bf_role role);
 void bf_frame_reader_free(struct bf_frame_reader *reader);
+/* Between two frames: nothing of the next one has come. */
+bool bf_frame_reader_idle(const struct bf_frame_reader *reader);
 /*
  * Return: 1 with *frame, 0 at an orderly end between frames, -EAGAIN, or a
  * negative errno with @err (BF_E_PROTOCOL, BF_E_CONNECTION).
