@@ -115,7 +115,7 @@ int bf_record_load(const char *path, const char *kind, json_t **body,
 {
 	_cleanup_(cleanup_json) json_t *record = NULL;
 	_cleanup_free_ char *text = NULL;
-	size_t bytes;
+	size_t bytes = 0;
 	int ret = read_text(path, &text, &bytes, err);
 
 	if (ret)
