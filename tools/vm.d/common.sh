@@ -30,6 +30,8 @@ cached() {
 	exec {lock}>"$cache/.locks/${key//\//_}"
 	flock "$lock"
 	if [ ! -e "$cache/$key" ]; then
+		find "$cache" -maxdepth 1 -name '.tmp.*' -mmin +240 \
+			-exec rm -rf --one-file-system {} +
 		tmp=$(mktemp -d "$cache/.tmp.XXXXXX")
 		if ! ("$@" "$tmp/entry" && [ -e "$tmp/entry" ]); then
 			rm -rf --one-file-system "$tmp"

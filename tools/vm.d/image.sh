@@ -7,7 +7,7 @@
 # shellcheck source=tools/vm.d/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-vm_d=$(dirname "${BASH_SOURCE[0]}")
+vm_d=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # What every guest has; --tool and --module add to it.
 base_tools="bash dd cmp stdbuf timeout setpriv kill blockdev blkdiscard \

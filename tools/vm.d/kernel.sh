@@ -7,6 +7,7 @@
 # shellcheck source=tools/vm.d/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+vm_d=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 columns="5.10 6.1 6.12 7"
 
 column_suite() {
@@ -57,10 +58,11 @@ fetch_native_image() {
 
 # lay_out EXTRACTED VERSION OUT: boot image and modules where tools/vm looks.
 lay_out() {
-	local modules=$1/lib/modules/$2
+	local modules=$1/lib/modules/$2 image=$1/boot/vmlinuz-$2
 	[ -d "$modules" ] || modules=$1/usr/lib/modules/$2
+	[ -f "$image" ] || image=$modules/vmlinuz
 	mkdir -p "$3/lib/modules" &&
-		cp "$1/boot/vmlinuz-$2" "$3/vmlinuz" &&
+		cp "$image" "$3/vmlinuz" &&
 		mv "$modules" "$3/lib/modules/" &&
 		depmod -b "$3" "$2" &&
 		echo "$2" >"$3/version"
@@ -94,25 +96,16 @@ foreign_sources() {
 	fi
 }
 
-# In a root of the release: its compiler and headers, and the image's files.
 make_foreign_root() {
 	local suite=$1 security=$2 out=$3 sources from=""
 	sources=$(foreign_sources "$suite" "$security")
 	case $suite in
-	*-backports) from="/$suite" ;;
+	*-backports) from=$suite ;;
 	esac
-	# shellcheck disable=SC2016  # the hooks expand $1 themselves
+	# shellcheck disable=SC2016  # the hook expands $1 itself
 	mmdebstrap --quiet --mode=root --variant=apt \
-		--include=gcc,make,libc6-dev,kmod,bison,flex \
-		--customize-hook='mkdir -p "$1/x"' \
-		--customize-hook="chroot \"\$1\" sh -c 'apt-get -qq install -y \
-			--no-install-recommends linux-base$from \
-			linux-headers-cloud-amd64$from &&
-			cd /x && v=\$(ls /lib/modules) &&
-			apt-get -qq -o APT::Sandbox::User=root \
-				download linux-image-\$v &&
-			dpkg-deb -x linux-image-\$v*.deb /x && rm *.deb &&
-			apt-get clean'" \
+		--include=gcc,make,libc6-dev,kmod \
+		--customize-hook='chroot "$1" sh -s -- '"$from <$vm_d/release-root.sh" \
 		"${suite%-backports}" "$out" - <<<"$sources" >&2
 }
 
