@@ -2,7 +2,9 @@
 /*
  * Configuration: ini files become checked structs. An unknown section or key,
  * a bad value, a missing one or a name given twice is an error that names file
- * and line (BF_E_CONFIG).
+ * and line (BF_E_CONFIG). Behind a value, blank and "#" begin a comment, save
+ * behind a COMMAND, which the shell reads whole. The disks of a job go all to
+ * the receiver or all to local paths: they cut over in one step.
  *
  * /etc/blkferry/jobs/JOB.conf:
  *	[job]
@@ -23,6 +25,7 @@
  *	device = /dev/...
  *	target = NAME | /PATH		at the receiver | local
  *	granularity = 4K		default: the module's choice
+ *	overwrite = no			yes: what a local target holds may be lost
  *
  * /etc/blkferry/receiver.conf:
  *	[receiver]
@@ -68,6 +71,7 @@ struct bf_disk_config {
 	char device[BF_PATH_BYTES];
 	char target[BF_PATH_BYTES];
 	bool target_is_path;
+	bool overwrite;			/* of a local target's foreign content */
 	uint32_t granularity_bytes;	/* 0: the module's choice */
 };
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Control server: lines of JSON flow in from the operator's command, requests
  * flow to a handler, answers flow back from whichever thread has them. Keeps

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Control call: one request flows to a job's control socket, progress events
  * and one answer flow back. Keeps RULE 6: lines from the socket are bounded.

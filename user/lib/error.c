@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Errors: a code, an errno and words flow in from where something failed, the
  * stable names and exit codes of the error table flow out.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Ini: a file's lines flow in, sections and keys flow out to an ops table.
  * Written here because the common library for it cuts lines at 200 bytes and
@@ -57,9 +57,10 @@ static int end_section(struct reader *reader, struct bf_error *err)
 
 static int read_section(struct reader *reader, char *text, struct bf_error *err)
 {
-	char *close = strchr(text, ']'), *kind, *name;
+	char *close = strchr(text, ']'), *rest, *kind, *name;
 
-	if (!close || close[1])
+	rest = close ? strip(close + 1) : "";
+	if (!close || (*rest && *rest != '#'))
 		return bf_fail(err, BF_E_CONFIG, EINVAL,
 			       "a section is written [kind] or [kind name]");
 	*close = '\0';

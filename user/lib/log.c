@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Log: one event flows in, one line flows out to standard error in a single
  * write(2). Keeps the freeze's rule: while lines are held they stay in memory

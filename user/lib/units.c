@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Units: text of a person or a configuration file flows in, checked 64-bit
  * numbers flow out, and back. Keeps RULE 6: no value wraps around silently.

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * cutover: the operator's chosen moment flows to the job; the outcome of the
+ * freeze flows back: done, or rolled back and going on with passes.
+ */
+#include <stdio.h>
+
+#include "cli/jobs.h"
+#include "cli/output.h"
+#include "lib/config.h"
+#include "lib/units.h"
+
+static char *max_downtime_given, *then_given;
+
+static const struct poptOption options[] = {
+	{ "max-downtime", 'd', POPT_ARG_STRING, &max_downtime_given, 0,
+	  "roll back when the freeze lasts longer (default: the job's)", "TIME" },
+	{ "then", 't', POPT_ARG_STRING, &then_given, 0,
+	  "what becomes of this machine (default: the job's)",
+	  "hold|poweroff|thaw" },
+	POPT_TABLEEND
+};
+
+static const struct cli_column columns[] = {
+	{ "state", "state", CLI_TEXT },
+	{ "then", "then", CLI_TEXT },
+	{ "downtime_ns", "downtime", CLI_TIME },
+	{ "dirty_bytes_at_freeze", "dirty at freeze", CLI_SIZE },
+	{ "rounds", "confirm rounds", CLI_COUNT },
+	{ "passes", "passes", CLI_COUNT },
+	{ "raw_bytes", "raw", CLI_SIZE },
+	{ "wire_bytes", "wire", CLI_SIZE },
+	{ 0 },
+};
+
+static int make_request(json_t *request, struct bf_error *err)
+{
+	enum bf_then then;
+	uint64_t ns;
+	int ret = 0;
+
+	if (max_downtime_given) {
+		ret = bf_parse_time(max_downtime_given, &ns, err);
+		if (!ret && (!ns || ns > INT64_MAX))
+			return cli_usage(err, "--max-downtime %s is out of range: 100ms to 30d",
+					 max_downtime_given);
+		json_object_set_new(request, "max_downtime_ns",
+				    json_integer((json_int_t)ns));
+	}
+	if (!ret && then_given) {
+		ret = bf_parse_then(then_given, &then, err);
+		json_object_set_new(request, "then", json_string(then_given));
+	}
+	return ret;
+}
+
+static int print_answer(const struct cli *cli, json_t *answer,
+			struct bf_error *err)
+{
+	const json_t *report = json_object_get(answer, "cutover");
+
+	if (cli->json) {
+		cli_print_json(json_incref(answer));
+		return 0;
+	}
+	printf("%s is cut over: the target holds the same, and refuses further writers\n",
+	       cli->arguments[0]);
+	return cli_print_fields(stdout, columns, report ? report : answer, err);
+}
+
+static int run(const struct cli *cli, struct bf_error *err)
+{
+	json_t *request = json_pack("{s:s}", "command", "cutover");
+	json_t *answer = NULL;
+	int ret = make_request(request, err);
+
+	if (ret) {
+		json_decref(request);
+		return ret;
+	}
+	ret = cli_job_call(cli, cli->arguments[0], request, true, &answer, err);
+	if (!ret)
+		ret = print_answer(cli, answer, err);
+	json_decref(answer);
+	return ret;
+}
+
+const struct cli_command cli_cutover = {
+	.name = "cutover", .arguments = "JOB",
+	.summary = "freeze, send the rest, confirm, switch over",
+	.min_arguments = 1, .max_arguments = 1,
+	.options = options, .run = run,
+};

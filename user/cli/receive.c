@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * receive: the receiver's configuration flows in; it serves in the foreground
+ * until it is stopped. --reopen is the operator's word that a target which was
+ * cut over may be written again.
+ */
+#include <stdio.h>
+#include <systemd/sd-daemon.h>
+
+#include "cli/cli.h"
+#include "lib/cleanup.h"
+#include "lib/config.h"
+#include "lib/log.h"
+#include "target/receiver.h"
+
+static char *config_given, *reopen_given;
+
+static const struct poptOption options[] = {
+	{ "config", 'c', POPT_ARG_STRING, &config_given, 0,
+	  "the receiver's file (default " BF_RECEIVER_CONF ")", "FILE" },
+	{ "reopen", '\0', POPT_ARG_STRING, &reopen_given, 0,
+	  "let a target that was cut over be written again, and end", "TARGET" },
+	POPT_TABLEEND
+};
+
+static void on_ready(void *context, const char *address)
+{
+	bf_info("listening on %s", address);
+	sd_notifyf(0, "READY=1\nSTATUS=listening on %s", address);
+}
+
+static int reopen(const struct cli *cli, const struct bf_receiver_config *config,
+		  struct bf_error *err)
+{
+	int ret = bf_receiver_reopen(config, reopen_given, err);
+
+	if (ret)
+		return ret;
+	if (cli->json)
+		cli_print_json(json_pack("{s:s}", "target", reopen_given));
+	else
+		printf("%s may be written again\n", reopen_given);
+	return 0;
+}
+
+static int serve(const struct bf_receiver_config *config, struct bf_error *err)
+{
+	_cleanup_close_ int stop_fd = -1;
+	int ret = cli_stop_fd(&stop_fd, err);
+
+	if (!ret)
+		ret = bf_receiver_run(config, stop_fd, on_ready, NULL, err);
+	sd_notify(0, "STOPPING=1");
+	return ret;
+}
+
+static int run(const struct cli *cli, struct bf_error *err)
+{
+	struct bf_receiver_config config;
+	int ret = bf_receiver_config_load(config_given ? config_given :
+					  BF_RECEIVER_CONF, &config, err);
+
+	if (ret)
+		return ret;
+	if (cli->records_dir)
+		snprintf(config.records_dir, sizeof(config.records_dir), "%s",
+			 cli->records_dir);
+	ret = reopen_given ? reopen(cli, &config, err) : serve(&config, err);
+	bf_receiver_config_free(&config);
+	return ret;
+}
+
+const struct cli_command cli_receive = {
+	.name = "receive", .arguments = "",
+	.summary = "the receiver, in the foreground",
+	.options = options, .run = run,
+};

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * run: a job's configuration flows in; the replicator runs in the foreground
+ * until it is done, stopped or failed.
+ */
+#include <stdio.h>
+
+#include "cli/jobs.h"
+#include "cli/service.h"
+#include "lib/config.h"
+
+static int whole_disk_given;
+static char *config_given;
+
+static const struct poptOption options[] = {
+	{ "whole-disk", 'w', POPT_ARG_NONE, &whole_disk_given, 0,
+	  "copy free space and swap as well", NULL },
+	{ "config", 'c', POPT_ARG_STRING, &config_given, 0,
+	  "the job's file (default " BF_JOBS_DIR "/JOB.conf)", "FILE" },
+	POPT_TABLEEND
+};
+
+static int run(const struct cli *cli, struct bf_error *err)
+{
+	const char *name = cli->arguments[0];
+	char path[BF_PATH_BYTES];
+	struct bf_job_config config;
+	struct bf_job_options job = {
+		.config = &config,
+		.run_dir = cli->run_dir,
+		.records_dir = cli->records_dir ? cli->records_dir :
+			BF_SOURCE_RECORDS_DIR,
+	};
+	int ret = cli_check_job_name(name, err);
+
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), "%s/%s.conf", BF_JOBS_DIR, name);
+	ret = bf_job_config_load(config_given ? config_given : path, name,
+				 &config, err);
+	if (ret)
+		return ret;
+	config.whole_disk |= whole_disk_given;
+	ret = cli_run_job(cli, &job, err);
+	bf_job_config_free(&config);
+	return ret;
+}
+
+const struct cli_command cli_run = {
+	.name = "run", .arguments = "JOB",
+	.summary = "the replicator of a job, in the foreground",
+	.min_arguments = 1, .max_arguments = 1,
+	.options = options, .run = run,
+};
