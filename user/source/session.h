@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Session, from the inside: what the stages of the pipeline share.
+ *
+ *	drain -> read -> (ring) -> compress -> (workers) -> send -> (link)
+ *		-> commit
+ *
+ * Threads: the job's thread walks, reads, commits and waits; the workers turn
+ * slots into frames; the link's thread sends and receives. @lock guards what is
+ * named below it and is never held while another lock is taken.
+ */
+#ifndef BF_SOURCE_SESSION_H
+#define BF_SOURCE_SESSION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "lib/ring.h"
+#include "source/link.h"
+#include "source/pass.h"
+#include "source/slot.h"
+#include "source/drain.h"
+
+#define BF_RING_DEPTH 1024		/* reads in flight */
+#define BF_BARRIERS 4			/* on their way at once */
+
+struct bf_workers;
+struct bf_verify;
+
+/* A BARRIER, from being queued to its DURABLE. */
+struct bf_barrier {
+	struct bf_session *session;
+	struct bf_link_item item;
+	uint64_t sequence;
+	bool queued, on_wire, durable;	/* guarded by session->lock */
+	bool whole_job;			/* the END of all disks */
+	uint32_t disk;			/* otherwise: of this one */
+	uint64_t through_bytes, through_blocks;
+	uint64_t sent_ns;		/* link's thread, read once durable */
+	struct wire_totals sent[WIRE_DISKS_MAX];	/* likewise */
+	struct wire_totals durable_totals[WIRE_DISKS_MAX];
+	struct {
+		struct wire_header header;
+		struct wire_barrier body;
+		struct wire_progress progress[WIRE_DISKS_MAX];
+	} frame;
+};
+
+/* A disk in the running pass; the job's thread's. */
+struct bf_pass_disk {
+	struct bf_generation generation;
+	bool owned;			/* neither finished nor given back */
+	uint64_t walked_bytes;
+	struct wire_totals before;	/* when the pass began */
+	struct bf_link_item begin;
+	struct {
+		struct wire_header header;
+		struct wire_begin body;
+	} begin_frame;
+};
+
+/* Disks whose extents are of one kind, while they begin together. */
+struct bf_begin_group {
+	struct bf_extents *extents[WIRE_DISKS_MAX];
+	struct bf_generation generations[WIRE_DISKS_MAX];
+	uint32_t disks[WIRE_DISKS_MAX];
+	uint32_t nr;
+};
+
+struct bf_session {
+	struct bf_session_settings *settings;
+	struct bf_session_disk *disks;
+	uint32_t nr_disks;
+	bool read_only, claimed;
+	bool spent;			/* something failed: close it */
+	struct wire_welcome welcome;
+	struct bf_link *link;
+	struct bf_ring *ring;
+	struct bf_workers *workers;
+	int wake_fd;			/* readable: something happened */
+	_Atomic bool interrupted;
+	struct bf_session_progress progress;
+
+	struct bf_slot *slots;
+	uint8_t *rooms;
+
+	/* The job's thread's: the running pass. */
+	struct bf_pass_disk *pass_disks;
+	struct bf_begin_group *group;
+	struct bf_walker walker;
+	struct bf_extent *window;
+	uint64_t barriers;		/* queued since the claim */
+	uint64_t barrier_ns, barrier_raw_bytes;	/* at the last one */
+	uint64_t queued_raw_bytes;
+
+	struct bf_link_item call_item;	/* one question at a time */
+	struct {
+		struct wire_header header;
+		uint8_t payload[sizeof(struct wire_open)];
+	} call;
+
+	/* The link's thread's: what it has sent since the claim. */
+	struct wire_totals sent[WIRE_DISKS_MAX];
+
+	pthread_mutex_t lock;
+	struct bf_slot *free_slots;
+	uint32_t nr_free_slots;
+	struct bf_barrier barrier[BF_BARRIERS];	/* sequence % BF_BARRIERS */
+	uint16_t awaited;		/* type of the answer to a call, or 0 */
+	bool answered;
+	struct bf_frame answer;
+	uint8_t answer_payload[sizeof(struct wire_claimed) + WIRE_DISKS_MAX * 16];
+	struct bf_verify *verify;	/* made by the first, its items too */
+};
+
+/* session.c */
+void bf_session_wake(struct bf_session *session);
+/* Return: 0, or why the session cannot go on: the link's error, cancelled. */
+int bf_session_check(struct bf_session *session, struct bf_error *err);
+/*
+ * Until something happens: a wake, or a read that completes. Look at what you
+ * wait for after bf_session_listen and before this, or a wake is missed.
+ */
+void bf_session_wait(struct bf_session *session);
+void bf_session_listen(struct bf_session *session);
+struct bf_slot *bf_session_take_slot(struct bf_session *session);
+void bf_session_give_slot(struct bf_session *session, struct bf_slot *slot);
+
+/* read.c: extents become blocks in slots. */
+/* Packs and queues. Return: 1, 0 if nothing is left, or a negative errno. */
+int bf_read_fill(struct bf_session *session, struct bf_slot *slot,
+		 struct bf_error *err);
+/* The slot is in the link's queue: it may go on once its reads are done. */
+void bf_read_release(struct bf_session *session, struct bf_slot *slot);
+int bf_read_reap(struct bf_session *session, uint32_t wait, struct bf_error *err);
+
+/* compress.c: slots become frames. */
+int bf_workers_new(struct bf_workers **workers, unsigned int nr,
+		   struct bf_session *session, struct bf_error *err);
+void bf_workers_free(struct bf_workers *workers);
+void bf_workers_give(struct bf_workers *workers, struct bf_slot *slot);
+
+/* send.c: frames leave in order and are counted. */
+void bf_send_begin(struct bf_session *session, uint32_t disk,
+		   enum wire_pass_kind kind);
+void bf_send_slot(struct bf_session *session, struct bf_slot *slot);
+void bf_send_barrier(struct bf_session *session, struct bf_barrier *barrier);
+
+/* commit.c: barriers, their answers, and what follows from these. */
+/* A step of the disk at hand, if one is due and possible. */
+void bf_commit_step(struct bf_session *session, uint32_t disk);
+/* Queues the END of all disks; -EAGAIN while all barriers are on their way. */
+int bf_commit_end(struct bf_session *session, bool complete);
+/* Compares and commits what has become durable. *ended: the END was among it. */
+int bf_commit_durable(struct bf_session *session, uint64_t *ended_sent_ns,
+		      bool *ended, struct bf_error *err);
+/* The link's thread: a DURABLE has come. */
+int bf_commit_frame(struct bf_session *session, const struct bf_frame *frame,
+		    struct bf_error *err);
+
+/* verify.c. The link's thread, with session->lock held: DIGESTS have come. */
+int bf_verify_frame(struct bf_session *session, const struct bf_frame *frame,
+		    struct bf_error *err);
+void bf_verify_free(struct bf_verify *verify);
+
+#endif /* BF_SOURCE_SESSION_H */
