@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Policy: a configuration file is understood whole or refused with file, line,
+ * what was expected; nothing unknown, nothing twice, nothing missing passes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/config.h"
+#include "lib/ini.h"
+#include "tap.h"
+
+#define PRINT "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define OTHER "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"
+
+static struct bf_error err;
+static char path[] = "/tmp/blkferry-config-XXXXXX";
+
+static void put_bytes(const char *text, size_t bytes)
+{
+	FILE *file = fopen(path, "w");
+
+	check(file && fwrite(text, 1, bytes, file) == bytes && !fclose(file));
+	check(!chmod(path, 0600));
+}
+
+static int load_job(const char *text, struct bf_job_config *job)
+{
+	put_bytes(text, strlen(text));
+	memset(&err, 0, sizeof(err));
+	return bf_job_config_load(path, "web", job, &err);
+}
+
+/* @text is refused, and the words hold @where (after the path) and @what. */
+static void job_refused(const char *text, const char *where, const char *what)
+{
+	struct bf_job_config job;
+	char expected[128];
+
+	check(load_job(text, &job) < 0);
+	check_eq(err.code, BF_E_CONFIG);
+	snprintf(expected, sizeof(expected), "%s%s", path, where);
+	check_says(err.text, expected);
+	check_says(err.text, what);
+	check(!job.disks);
+}
+
+static void receiver_refused(const char *text, const char *where,
+			     const char *what)
+{
+	struct bf_receiver_config receiver;
+	char expected[128];
+
+	put_bytes(text, strlen(text));
+	memset(&err, 0, sizeof(err));
+	check(bf_receiver_config_load(path, &receiver, &err) < 0);
+	check_eq(err.code, BF_E_CONFIG);
+	snprintf(expected, sizeof(expected), "%s%s", path, where);
+	check_says(err.text, expected);
+	check_says(err.text, what);
+	check(!receiver.peers && !receiver.targets);
+}
+
+static void job_whole(void)
+{
+	struct bf_job_config job;
+
+	check_eq(load_job("# a comment\n"
+			  "; another\n"
+			  "\n"
+			  "[job]\n"
+			  "receiver = 192.0.2.1:4712\n"
+			  "peer = " PRINT "   # who must answer\n"
+			  "key=/etc/k\n"
+			  "  interval  =  90s\n"
+			  "max-downtime = 250ms\n"
+			  "then = poweroff\n"
+			  "hold-deadline = 5m\n"
+			  "compression = 3\n"
+			  "whole-disk = yes\n"
+			  "timeout = 10s\n"
+			  "pre-freeze = sync ; echo \"a # b\" = c # d\n"
+			  "post-cutover = true\n"
+			  "hook-timeout = 1m30s\n"
+			  "[disk root]  # the system\n"
+			  "device = /dev/vda\n"
+			  "target = web-root\n"
+			  "granularity = 64K\r\n"
+			  "[disk data]\n"
+			  "device = /dev/vdb\n"
+			  "target = web-data", &job), 0);
+	check(!strcmp(job.name, "web"));
+	check(!strcmp(job.receiver, "192.0.2.1:4712"));
+	check(!strcmp(job.peer, PRINT));
+	check(!strcmp(job.key_path, "/etc/k"));
+	check_eq(job.interval_ns, 90000000000);
+	check_eq(job.max_downtime_ns, 250000000);
+	check(job.then == BF_THEN_POWEROFF && job.then_given);
+	check_eq(job.hold_deadline_ns, 300000000000);
+	check_eq(job.level, 3);
+	check(job.whole_disk);
+	check(!strcmp(job.pre_freeze, "sync ; echo \"a # b\" = c # d"));
+	check_eq(job.hook_timeout_ns, 90000000000);
+	check_eq(job.nr_disks, 2);
+	check(!strcmp(job.disks[0].name, "root"));
+	check_eq(job.disks[0].granularity_bytes, 65536);
+	check(!job.disks[1].target_is_path);
+	check(!strcmp(job.disks[1].target, "web-data"));
+	bf_job_config_free(&job);
+}
+
+static void job_defaults(void)
+{
+	struct bf_job_config job;
+
+	check_eq(load_job("[disk d]\ndevice = /dev/vdb\ntarget = /dev/vdc\n",
+			  &job), 0);
+	check(job.disks[0].target_is_path && !job.disks[0].overwrite);
+	check(!*job.receiver && !job.then_given && job.then == BF_THEN_HOLD);
+	check_eq(job.interval_ns, 10000000000);
+	check_eq(job.max_downtime_ns, 30000000000);
+	check_eq(job.hold_deadline_ns, 600000000000);
+	check_eq(job.level, BF_LEVEL_AUTO);
+	check(!strcmp(job.key_path, BF_DEFAULT_KEY_PATH));
+	bf_job_config_free(&job);
+}
+
+#define DISK "[disk d]\ndevice = /dev/vdb\ntarget = /t\n"
+
+static void job_bad_lines(void)
+{
+	job_refused("key = /k\n", ":1: ", "before the first [section]");
+	job_refused("[job]\nnonsense\n", ":2: ", "neither [section] nor key");
+	job_refused("[job\n", ":1: ", "[kind name]");
+	job_refused("[job] x\n", ":1: ", "[kind name]");
+	job_refused("[jobs]\n", ":1: ", "no section [jobs]");
+	job_refused("[job web]\n", ":1: ", "takes no name");
+	job_refused("[job]\n" DISK "[job]\n", ":5: ", "given twice");
+	job_refused(DISK DISK, ":4: ", "\"d\" is given twice");
+	job_refused("[disk]\n", ":1: ", "not a name");
+	job_refused("[disk a b]\n", ":1: ", "not a name");
+	job_refused("[disk ../x]\n", ":1: ", "not a name");
+	job_refused("[job]\nreceivers = x\n", ":2: ", "no key \"receivers\"");
+	job_refused("[job]\ntimeout = 1s\n\ntimeout = 2s\n", ":4: ",
+		    "timeout is given twice");
+}
+
+static void job_bad_values(void)
+{
+	job_refused("[job]\ntimeout =\n", ":2: timeout: ", "is not a time");
+	job_refused("[job]\ntimeout = soon\n", ":2: timeout: ", "is not a time");
+	job_refused("[job]\ntimeout = 5ms\n", ":2: timeout: ", "less than 100ms");
+	job_refused("[job]\ninterval = 60d\n", ":2: interval: ", "30 days");
+	job_refused("[job]\npeer = SHA256:x\n", ":2: peer: ", "`blkferry key`");
+	job_refused("[job]\nkey = etc/k\n", ":2: key: ", "must start with /");
+	job_refused("[job]\nthen = reboot\n", ":2: then: ", "hold, poweroff or thaw");
+	job_refused("[job]\ncompression = 20\n", ":2: compression: ", "1 to 19");
+	job_refused("[job]\ncompression = -1\n", ":2: compression: ", "1 to 19");
+	job_refused("[job]\nwhole-disk = maybe\n", ":2: whole-disk: ", "yes nor no");
+	job_refused("[job]\npre-freeze =\n", ":2: pre-freeze: ", "is empty");
+	job_refused("[disk d]\ngranularity = 5K\n", ":2: granularity: ",
+		    "power of two");
+	job_refused("[disk d]\ntarget = a/b\n", ":2: target: ", "neither");
+	job_refused("[disk d]\ndevice = vdb\n", ":2: device: ", "not a path");
+	job_refused("[job]\nreceiver = # nobody\n", ":2: receiver: ", "is empty");
+}
+
+static void job_bad_wholes(void)
+{
+	job_refused("[job]\n", ": ", "has no disk");
+	job_refused("\n[disk d]\ndevice = /dev/vdb\n[job]\n", ":2: ",
+		    "needs the key target");
+	job_refused("[disk d]\ndevice = /dev/vdb\ntarget = x\n", ": ",
+		    "[job] names none");
+	job_refused("[job]\nreceiver = h\n[disk d]\ndevice = /dev/vdb\n"
+		    "target = x\n", ": ", "without its fingerprint");
+	job_refused("[job]\nreceiver = h\n" DISK, ": ", "every target is a local path");
+	job_refused(DISK "[disk e]\ndevice = /dev/vdb\ntarget = /u\n", ": ",
+		    "belongs to two disks");
+	job_refused(DISK "[disk e]\ndevice = /dev/vdc\ntarget = /t\n", ": ",
+		    "belongs to two disks");
+	job_refused(DISK "[disk e]\ndevice = /dev/vdc\ntarget = x\n", ": ",
+		    "cut over in one step");
+}
+
+static void long_lines(void)
+{
+	struct bf_job_config job;
+	char text[2 * BF_INI_LINE_BYTES];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	memcpy(text, "[job]\npre-freeze = ", 19);
+	job_refused(text, ":2: ", "longer than 4095 bytes");
+	text[19 + 1024] = '\0';
+	job_refused(text, ":2: pre-freeze: ", "longer than 1023 bytes");
+	text[19 + 1023] = '\0';
+	strcat(text, "\n" DISK);
+	check_eq(load_job(text, &job), 0);
+	check_eq(strlen(job.pre_freeze), 1023);
+	bf_job_config_free(&job);
+}
+
+static void hidden_bytes(void)
+{
+	static const char text[] = "[job]\nthen = thaw\0 # hidden\n" DISK;
+	struct bf_job_config job;
+
+	put_bytes(text, sizeof(text) - 1);
+	check(bf_job_config_load(path, "web", &job, &err) < 0);
+	check_says(err.text, ":2: ");
+	check_says(err.text, "is not text");
+}
+
+static void file_trouble(void)
+{
+	struct bf_job_config job;
+
+	check_eq(bf_job_config_load("/nonexistent/x.conf", "web", &job, &err),
+		 -ENOENT);
+	check_eq(err.code, BF_E_NOT_FOUND);
+	check_eq(bf_job_config_load("/tmp", "web", &job, &err), -EISDIR);
+	check_eq(err.code, BF_E_CONFIG);
+	check_eq(bf_job_config_load(path, "../web", &job, &err), -EINVAL);
+	check_eq(err.code, BF_E_USAGE);
+	put_bytes(DISK, strlen(DISK));
+	check(!chmod(path, 0666));
+	check(bf_job_config_load(path, "web", &job, &err) < 0);
+	check_says(err.text, "chmod o-w");
+}
+
+#define TARGET "[target t]\npath = /dev/vdb\n"
+#define PEER "[peer p]\nkey = " PRINT "\ntargets = t\n"
+
+static void receiver_whole(void)
+{
+	struct bf_receiver_config receiver;
+	const char *text = "[receiver]\nlisten = [::1]:5000\nkey = /k\n"
+		"records = /r\ntimeout = 5s\n"
+		"[peer a]\nkey = " PRINT "\ntargets = t u\n"
+		"[peer b]\nkey = " OTHER "\ntargets =  u\t\n"
+		"[target t]\npath = /dev/vdb\noverwrite = yes\n"
+		"[target u]\npath = /srv/u.img\n";
+
+	put_bytes(text, strlen(text));
+	check_eq(bf_receiver_config_load(path, &receiver, &err), 0);
+	check(!strcmp(receiver.listen, "[::1]:5000"));
+	check(!strcmp(receiver.records_dir, "/r"));
+	check_eq(receiver.nr_peers, 2);
+	check_eq(receiver.peers[0].nr_targets, 2);
+	check(!strcmp(receiver.peers[0].targets[1], "u"));
+	check_eq(receiver.peers[1].nr_targets, 1);
+	check(receiver.targets[0].overwrite && !receiver.targets[1].overwrite);
+	bf_receiver_config_free(&receiver);
+}
+
+static void receiver_defaults(void)
+{
+	struct bf_receiver_config receiver;
+
+	put_bytes(TARGET PEER, strlen(TARGET PEER));
+	check_eq(bf_receiver_config_load(path, &receiver, &err), 0);
+	check(!strcmp(receiver.listen, ":4712"));
+	check(!strcmp(receiver.records_dir, BF_TARGET_RECORDS_DIR));
+	check_eq(receiver.timeout_ns, 30000000000);
+	bf_receiver_config_free(&receiver);
+}
+
+static void receiver_bad(void)
+{
+	receiver_refused(PEER, ": ", "add a section [target NAME]");
+	receiver_refused(TARGET, ": ", "add a section [peer NAME]");
+	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\n", ":3: ",
+			 "needs the key targets");
+	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\ntargets = t t\n",
+			 ":5: targets: ", "listed twice");
+	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\ntargets = ../t\n",
+			 ":5: targets: ", "not a target's name");
+	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\ntargets =\n",
+			 ":5: targets: ", "is empty");
+	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\ntargets = x\n",
+			 ": ", "no section [target x]");
+	receiver_refused(TARGET PEER "[peer q]\nkey = " PRINT "\ntargets = t\n",
+			 ": ", "same key");
+	receiver_refused(TARGET "[target u]\npath = /dev/vdb\n" PEER, ": ",
+			 "belongs to two targets");
+	receiver_refused(TARGET PEER TARGET, ":6: ", "\"t\" is given twice");
+}
+
+static void names(void)
+{
+	char name[BF_NAME_BYTES + 1];
+
+	check(bf_name_valid("web-1_a.b"));
+	check(!bf_name_valid(""));
+	check(!bf_name_valid(".hidden"));
+	check(!bf_name_valid("-option"));
+	check(!bf_name_valid("a/b"));
+	check(!bf_name_valid("a b"));
+	check(!bf_name_valid("caf\xc3\xa9"));
+	memset(name, 'x', sizeof(name));
+	name[BF_NAME_BYTES] = '\0';
+	check(!bf_name_valid(name));
+	name[BF_NAME_BYTES - 1] = '\0';
+	check(bf_name_valid(name));
+}
+
+/* What cuts a file anywhere leaves a refusal or a shorter file, no crash. */
+static void cut_anywhere(void)
+{
+	static const char text[] = "[receiver]\nlisten = h:1\n" TARGET PEER;
+
+	for (size_t bytes = 0; bytes < sizeof(text); bytes++) {
+		struct bf_receiver_config receiver;
+
+		put_bytes(text, bytes);
+		if (!bf_receiver_config_load(path, &receiver, &err))
+			bf_receiver_config_free(&receiver);
+	}
+}
+
+int main(void)
+{
+	int fd = mkstemp(path);
+
+	if (fd < 0 || close(fd))
+		return 1;
+	tap_run("a job with everything", job_whole);
+	tap_run("a job with the least", job_defaults);
+	tap_run("a job's bad lines are named", job_bad_lines);
+	tap_run("a job's bad values say what is expected", job_bad_values);
+	tap_run("a job that makes no sense as a whole", job_bad_wholes);
+	tap_run("long lines are neither cut nor believed", long_lines);
+	tap_run("nothing hides behind a NUL", hidden_bytes);
+	tap_run("files that are missing, wrong or open to all", file_trouble);
+	tap_run("a receiver with everything", receiver_whole);
+	tap_run("a receiver with the least", receiver_defaults);
+	tap_run("a receiver's mistakes are named", receiver_bad);
+	tap_run("names", names);
+	tap_run("a file cut anywhere", cut_anywhere);
+	unlink(path);
+	return tap_done();
+}
