@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Policy: nothing is forecast before it was measured; the forecast is what is
+ * dirty by the link's rate and two fixed costs; a disk that is written faster
+ * than the link carries is said not to converge.
+ */
+#include "source/converge.h"
+#include "tap.h"
+
+#define SECOND 1000000000ull
+#define MIB (1ull << 20)
+
+static struct bf_converge converge;
+
+static void near(uint64_t got, uint64_t wanted)
+{
+	uint64_t margin = wanted / 100 + 1;
+
+	if (got + margin < wanted || got > wanted + margin)
+		tap_fail(__FILE__, __LINE__, "%llu is not about %llu",
+			 (unsigned long long)got, (unsigned long long)wanted);
+}
+
+static void unknown_at_first(void)
+{
+	struct bf_forecast forecast;
+
+	bf_converge_init(&converge);
+	forecast = bf_converge_forecast(&converge, 100 * MIB);
+	check(!forecast.known);
+	check_eq(forecast.converging, BF_CONVERGING_UNKNOWN);
+}
+
+static void from_one_pass(void)
+{
+	struct bf_forecast forecast;
+
+	bf_converge_init(&converge);
+	/* 100 MiB in 1 s, and 10 ms of begin and barrier */
+	bf_converge_pass(&converge, 100 * MIB, SECOND + SECOND / 100,
+			 SECOND / 1000, 9 * SECOND / 1000);
+	forecast = bf_converge_forecast(&converge, 50 * MIB);
+	check(forecast.known);
+	near(forecast.now_ns, SECOND / 2 + 2 * SECOND / 100);
+	check_eq(forecast.converging, BF_CONVERGING_UNKNOWN);
+	bf_converge_freeze(&converge, SECOND / 4);
+	near(bf_converge_forecast(&converge, 50 * MIB).now_ns,
+	     SECOND / 2 + SECOND / 4 + 2 * SECOND / 100);
+}
+
+static void small_passes_leave_the_link(void)
+{
+	bf_converge_init(&converge);
+	bf_converge_pass(&converge, 4096, SECOND, 0, SECOND / 100);
+	check(converge.link_rate < 0);
+	check(bf_converge_forecast(&converge, 4096).known);
+	check(!bf_converge_forecast(&converge, 64 * MIB).known);
+}
+
+static void settles(void)
+{
+	struct bf_forecast forecast;
+
+	bf_converge_init(&converge);
+	bf_converge_pass(&converge, 100 * MIB, SECOND + SECOND / 10, 0,
+			 SECOND / 10);
+	bf_converge_sample(&converge, SECOND, 0);
+	bf_converge_sample(&converge, 2 * SECOND, 50 * MIB);
+	forecast = bf_converge_forecast(&converge, 1000 * MIB);
+	check_eq(forecast.converging, BF_CONVERGING_YES);
+	near(forecast.now_ns, 10 * SECOND + SECOND / 5);
+	/* T = 0.1 s / (1 - 50 / 100); 10 MiB; 0.1 s and twice 0.1 s */
+	near(forecast.settled_ns, 3 * SECOND / 10);
+}
+
+static void too_fast_for_the_link(void)
+{
+	struct bf_forecast forecast;
+
+	bf_converge_init(&converge);
+	bf_converge_pass(&converge, 100 * MIB, SECOND, 0, 0);
+	bf_converge_sample(&converge, SECOND, 0);
+	bf_converge_sample(&converge, 2 * SECOND, 200 * MIB);
+	forecast = bf_converge_forecast(&converge, 1000 * MIB);
+	check_eq(forecast.converging, BF_CONVERGING_NO);
+	check_eq(forecast.settled_ns, forecast.now_ns);
+}
+
+static void counter_goes_back(void)
+{
+	bf_converge_init(&converge);
+	bf_converge_sample(&converge, SECOND, 100 * MIB);
+	bf_converge_sample(&converge, 2 * SECOND, 50 * MIB);
+	check(converge.dirty_rate < 0);
+	bf_converge_sample(&converge, 3 * SECOND, 51 * MIB);
+	near(converge.dirty_rate, MIB);
+	bf_converge_restart_sample(&converge);
+	bf_converge_sample(&converge, 4 * SECOND, 9000 * MIB);
+	near(converge.dirty_rate, MIB);
+	/* the clock did not move: no division by nothing */
+	bf_converge_sample(&converge, 4 * SECOND, 9001 * MIB);
+	near(converge.dirty_rate, MIB);
+}
+
+static void no_overflow(void)
+{
+	struct bf_forecast forecast;
+
+	bf_converge_init(&converge);
+	bf_converge_pass(&converge, MIB, UINT64_MAX / 2, 0, 0);
+	forecast = bf_converge_forecast(&converge, UINT64_MAX);
+	check(forecast.known);
+	check(forecast.now_ns > UINT64_MAX / 4);
+}
+
+int main(void)
+{
+	tap_run("nothing is forecast before it was measured", unknown_at_first);
+	tap_run("dirty bytes by the link and two fixed costs", from_one_pass);
+	tap_run("a small pass says nothing about the link",
+		small_passes_leave_the_link);
+	tap_run("passes that get shorter settle", settles);
+	tap_run("written faster than the link carries", too_fast_for_the_link);
+	tap_run("counters that jump are no rate", counter_goes_back);
+	tap_run("nothing overflows", no_overflow);
+	return tap_done();
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Converge: counts of newly dirty bytes and the figures of finished passes flow
+ * in, a forecast flows out: how long a freeze would last, and whether passes
+ * get shorter. Pure: no clock, no I/O.
+ */
+#ifndef BF_SOURCE_CONVERGE_H
+#define BF_SOURCE_CONVERGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Rates are bytes a second; below 0: not known yet. */
+struct bf_converge {
+	double dirty_rate;		/* of blocks that become dirty */
+	double link_rate;		/* of raw bytes, through everything */
+	double fixed_ns;		/* begin and barrier of a pass */
+	double freeze_ns;		/* syncfs and FIFREEZE */
+	bool sampled;
+	uint64_t sample_ns, sample_bytes;
+};
+
+enum bf_converging { BF_CONVERGING_UNKNOWN, BF_CONVERGING_YES, BF_CONVERGING_NO };
+
+struct bf_forecast {
+	bool known;
+	uint64_t now_ns;		/* downtime, frozen at this moment */
+	uint64_t settled_ns;		/* after as many passes as help */
+	enum bf_converging converging;
+};
+
+void bf_converge_init(struct bf_converge *converge);
+/*
+ * @new_bytes: a counter of bytes that ever became dirty. One that goes back,
+ * and the first one, only set the point from which is counted.
+ */
+void bf_converge_sample(struct bf_converge *converge, uint64_t at_ns,
+			uint64_t new_bytes);
+/* The counter is about to jump for another reason than writes. */
+void bf_converge_restart_sample(struct bf_converge *converge);
+/* A pass has ended; a small one says nothing about the link. */
+void bf_converge_pass(struct bf_converge *converge, uint64_t raw_bytes,
+		      uint64_t duration_ns, uint64_t begin_ns,
+		      uint64_t barrier_ns);
+void bf_converge_freeze(struct bf_converge *converge, uint64_t freeze_ns);
+struct bf_forecast bf_converge_forecast(const struct bf_converge *converge,
+					uint64_t dirty_bytes);
+
+#endif /* BF_SOURCE_CONVERGE_H */
