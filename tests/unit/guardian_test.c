@@ -134,6 +134,7 @@ static bool never(void *context)
 static void freeze_untold(struct bf_holders *holders,
 			  struct bf_guardian *guardian)
 {
+	bf_guardian_start_clock(guardian);
 	if (bf_guardian_announce(guardian, 0) ||
 	    ioctl(holders->filesystems[0].fd, FIFREEZE, 0))
 		_exit(5);

@@ -22,6 +22,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "lib/cleanup.h"
@@ -244,6 +245,16 @@ bool bf_control_gone(struct bf_control_client *client)
 	gone = client->gone;
 	pthread_mutex_unlock(&client->server->lock);
 	return gone;
+}
+
+int bf_control_peer(struct bf_control_client *client)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+
+	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+		return -1;
+	return syscall(SYS_pidfd_open, peer.pid, 0);
 }
 
 /* --- the server's thread --- */

@@ -119,6 +119,7 @@ int bf_freeze(struct bf_holders *holders, struct bf_guardian *guardian,
 
 	for (size_t i = 0; i < holders->nr_filesystems; i++)
 		holders->filesystems[i].state = BF_FREEZE_NOT;
+	bf_guardian_start_clock(guardian);
 	for (size_t i = 0; i < holders->nr_filesystems && !ret; i++) {
 		ret = freeze_one(&holders->filesystems[i], i, guardian, err);
 		if (!ret && cancelled(context))

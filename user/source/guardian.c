@@ -38,7 +38,7 @@ struct bf_guardian {
 	pthread_cond_t wake;
 	bool stopping;			/* by lock */
 	uint64_t bound_ns;
-	uint64_t since_ns;		/* by lock: first announcement, 0: none */
+	uint64_t since_ns;		/* by lock: the clock, 0: not started */
 	bool told;			/* by lock: expired was called */
 	void (*expired)(void *context);
 	void *context;
@@ -324,20 +324,20 @@ static void stop_heartbeats(struct bf_guardian *guardian)
 
 /* ---- around the freeze ---- */
 
+void bf_guardian_start_clock(struct bf_guardian *guardian)
+{
+	pthread_mutex_lock(&guardian->lock);
+	guardian->since_ns = bf_now_ns();
+	pthread_cond_signal(&guardian->wake);
+	pthread_mutex_unlock(&guardian->lock);
+}
+
 int bf_guardian_announce(struct bf_guardian *guardian, size_t index)
 {
-	int ret;
-
-	pthread_mutex_lock(&guardian->lock);
-	if (!guardian->since_ns) {
-		guardian->since_ns = bf_now_ns();
-		pthread_cond_signal(&guardian->wake);
-	}
-	ret = tell(guardian, BF_GUARDIAN_ANNOUNCE, index, 0,
-		   guardian->since_ns + guardian->bound_ns +
-		   BF_GUARDIAN_GRACE_NS);
-	pthread_mutex_unlock(&guardian->lock);
-	return ret;
+	/* since_ns is this thread's: it has started the clock. */
+	return tell(guardian, BF_GUARDIAN_ANNOUNCE, index, 0,
+		    guardian->since_ns + guardian->bound_ns +
+		    BF_GUARDIAN_GRACE_NS);
 }
 
 int bf_guardian_result(struct bf_guardian *guardian, size_t index,

@@ -57,13 +57,15 @@ int bf_guardian_start(struct bf_guardian **guardian, const char *job,
 bool bf_guardian_own_group(const struct bf_guardian *guardian);
 
 /*
- * Heartbeats begin. @expired is called once, from another thread, when
- * @bound_ns after the first announcement has passed; it must not block.
+ * Heartbeats begin. @expired is called once, from another thread, @bound_ns
+ * after the clock was started; it must not block.
  */
 int bf_guardian_arm(struct bf_guardian *guardian, uint64_t bound_ns,
 		    void (*expired)(void *context), void *context,
 		    struct bf_error *err);
-/* Before FIFREEZE of filesystem @index; the first one starts the clock. */
+/* The clock of the bound starts: just before the first FIFREEZE. */
+void bf_guardian_start_clock(struct bf_guardian *guardian);
+/* Before FIFREEZE of filesystem @index, after the clock was started. */
 int bf_guardian_announce(struct bf_guardian *guardian, size_t index);
 enum bf_guardian_result {
 	BF_GUARDIAN_FROZEN,		/* ours */
@@ -72,7 +74,7 @@ enum bf_guardian_result {
 };
 int bf_guardian_result(struct bf_guardian *guardian, size_t index,
 		       enum bf_guardian_result result);
-/* CLOCK_MONOTONIC of the first announcement, 0 before it. */
+/* CLOCK_MONOTONIC when the clock was started, 0 before it. */
 uint64_t bf_guardian_since_ns(const struct bf_guardian *guardian);
 
 /*
