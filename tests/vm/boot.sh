@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash source=tests/lib.sh
+# shellcheck shell=bash
 # Policy: the bench itself. The guest has the disks that were asked for, at
 # their sizes, in the order in which they were named; a write reaches them.
 # VM: disks=virtio:64M+scsi:48M+nvme:32M module=no
+# shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 
 has_size() { eq "$(blockdev --getsize64 "$1")" $(($2 << 20)) "size of $1"; }
