@@ -22,16 +22,24 @@ struct bf_local_target;
 
 /*
  * A target of the same machine: a thread serves @end (of a transport pair) as
- * a receiver would, with @targets open to the job. Ends when the source hangs
- * up; bf_local_target_join waits for that.
+ * a receiver would, with @targets (copied) open to the job. Ends when the source
+ * hangs up; bf_local_target_join waits for that. Takes over @end, also on
+ * failure. @records_dir must not be on a filesystem that the job freezes: a
+ * barrier writes there. NULL: no record is kept, so nothing can be resumed and
+ * a finished copy is not protected against being overwritten.
  */
 int bf_local_target_start(struct bf_local_target **local,
 			  struct bf_transport *end,
 			  const struct bf_target_config *targets, size_t nr,
 			  const char *records_dir, struct bf_error *err);
 void bf_local_target_join(struct bf_local_target *local);
+/* BF_E_IN_USE if the target at @path is the source, holds it or is part of it. */
+int bf_local_target_check(const char *path, int source_fd, struct bf_error *err);
 
-/* The operator's word: a cut over target may be written again. */
+/*
+ * The operator's word: the job that has cut over to @target may write its
+ * targets again. What is on them is not believed: a full copy or resync follows.
+ */
 int bf_receiver_reopen(const struct bf_receiver_config *config,
 		       const char *target, struct bf_error *err);
 

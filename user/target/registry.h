@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Registry: what the sessions of one process share: which targets are open,
+ * and which session is the writer of each job.
+ *
+ * Locks: @lock guards the two lists, and the writer and claimant of each job.
+ * It is held while a target is opened (two sessions must not open one target
+ * at the same time), never while a ledger is written or a peer is waited for.
+ * A ledger's file locks are taken without @lock held.
+ */
+#ifndef BF_TARGET_REGISTRY_H
+#define BF_TARGET_REGISTRY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/config.h"
+#include "target/ledger.h"
+#include "target/target.h"
+
+#define BF_LOCAL_PEER "local"
+
+struct bf_target_session;
+struct bf_hold;
+struct bf_writer;
+
+struct bf_registry {
+	const struct bf_peer_config *peers;
+	size_t nr_peers;
+	const struct bf_target_config *targets;
+	size_t nr_targets;
+	const char *records_dir;	/* NULL: nothing is kept */
+	uint64_t timeout_ns;		/* of a silent peer; 0: never */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;		/* a writer or claimant is gone */
+	struct bf_hold *holds;
+	struct bf_writer *writers;
+};
+
+void bf_registry_init(struct bf_registry *registry);
+void bf_registry_destroy(struct bf_registry *registry);
+
+/* NULL: nobody by that key. */
+const struct bf_peer_config *bf_registry_peer(const struct bf_registry *registry,
+					      const char *fingerprint);
+/* The target @name if it is listed for @peer (NULL: the local source). */
+int bf_registry_target(const struct bf_registry *registry,
+		       const struct bf_peer_config *peer, const char *name,
+		       const struct bf_target_config **target,
+		       struct bf_error *err);
+
+/* A target opened for writing, shared by the sessions of one job: an old
+ * connection may still be there when its source comes back. */
+struct bf_hold {
+	struct bf_hold *next;
+	const struct bf_writer *owner;
+	uint32_t users;
+	struct bf_target target;
+};
+
+/*
+ * Open @config for @owner's job, or share what that job has open. Refused:
+ * another job's, in use, too small, and, unless @ledger has the target or
+ * overwriting is allowed, one that holds data.
+ */
+int bf_hold_get(struct bf_registry *registry, const struct bf_writer *owner,
+		const struct bf_target_config *config, uint64_t source_bytes,
+		const struct bf_ledger *ledger, struct bf_hold **hold,
+		struct bf_error *err);
+void bf_hold_put(struct bf_registry *registry, struct bf_hold *hold);
+
+/* A job in this process, while any session speaks of it. */
+struct bf_writer {
+	struct bf_writer *next;
+	char peer[BF_FINGERPRINT_BYTES];
+	char job[BF_NAME_BYTES];
+	uint32_t users;
+	bool claiming;
+	struct bf_target_session *session;	/* may write; NULL: none may */
+};
+
+int bf_writer_get(struct bf_registry *registry, const char *peer,
+		  const char *job, struct bf_writer **writer,
+		  struct bf_error *err);
+void bf_writer_put(struct bf_registry *registry, struct bf_writer *writer);
+
+/*
+ * Become the only claimant of the job, waiting for another one. Ends with
+ * bf_writer_claimed, whose @session is the new writer or NULL.
+ */
+int bf_writer_claim(struct bf_registry *registry, struct bf_writer *writer,
+		    uint64_t deadline_ns, struct bf_error *err);
+/* Cancel the present writer and wait until its last write has ended. */
+int bf_writer_evict(struct bf_registry *registry, struct bf_writer *writer,
+		    uint64_t deadline_ns, struct bf_error *err);
+void bf_writer_claimed(struct bf_registry *registry, struct bf_writer *writer,
+		       struct bf_target_session *session);
+/* The writer has no write in flight and starts none any more. */
+void bf_writer_release(struct bf_registry *registry, struct bf_writer *writer,
+		       const struct bf_target_session *session);
+
+#endif /* BF_TARGET_REGISTRY_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a session: what session.c, receive.c and acknowledge.c share. */
+#ifndef BF_TARGET_SESSION_PRIVATE_H
+#define BF_TARGET_SESSION_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "lib/codec.h"
+#include "target/apply.h"
+#include "target/digest.h"
+#include "target/session.h"
+
+struct session_disk {
+	struct wire_open open;		/* host byte order */
+	struct bf_hold *hold;		/* opened for writing, shared */
+	struct bf_target own;		/* opened for reading only */
+	struct bf_target *target;	/* one of the two */
+	bool begun;
+	uint64_t generation;		/* of the last BEGIN */
+};
+
+/*
+ * Belongs to its thread, save @cancel, @admitted and @wake_fd. The registry's
+ * lock keeps @transport open while others cut it off: the session is no
+ * writer any more, and off the receiver's list, before it is freed.
+ */
+struct bf_target_session {
+	struct bf_registry *registry;
+	struct bf_transport *transport;
+	bool local;
+	const struct bf_peer_config *peer;	/* NULL if local */
+	char address[BF_ADDRESS_BYTES];
+	_Atomic int cancel;		/* enum bf_cancel */
+	_Atomic bool admitted;
+	int wake_fd;			/* readable: look at @cancel */
+
+	struct bf_frame_reader reader;
+	enum bf_ladder_state ladder;
+	uint64_t heard_ns, spoke_ns;
+	uint64_t heard_bytes;
+
+	char job[BF_NAME_BYTES];	/* empty before HELLO */
+	struct bf_writer *writer;
+	uint64_t features;
+	uint64_t checksum_seed;
+	struct bf_codec *codec;
+	struct bf_digester *digester;	/* made at the first DIGEST */
+	struct session_disk *disks[WIRE_DISKS_MAX];
+	uint32_t nr_disks;
+	struct bf_data_view view;
+
+	/* From CLAIM on. */
+	struct bf_ledger *ledger;
+	struct bf_apply *apply;
+	int job_lock_fd;
+	uint64_t epoch;
+	uint64_t last_barrier;
+	struct wire_totals totals;	/* over all disks, for the log */
+	bool cut_over;
+};
+
+const char *session_peer_name(const struct bf_target_session *s);
+uint64_t session_deadline(const struct bf_target_session *s);
+/* Answer; host byte order is the caller's business. */
+int session_reply(struct bf_target_session *s, uint16_t type, uint16_t disk,
+		  const void *payload, uint32_t length, struct bf_error *err);
+/* bf_apply_tick: signs of life to the peer; fails when cancelled. */
+int session_tick(void *session, struct bf_error *err);
+/* The disk that @frame names, if it was opened. */
+int session_disk(const struct bf_target_session *s, const struct bf_frame *frame,
+		 struct session_disk **disk, struct bf_error *err);
+void session_disk_free(struct bf_target_session *s, struct session_disk *disk);
+/* Give up the right to write, once nothing is in flight. */
+void session_release(struct bf_target_session *s);
+
+/* receive.c */
+int session_hello(struct bf_target_session *s, const struct bf_frame *f,
+		  struct bf_error *err);
+int session_open(struct bf_target_session *s, const struct bf_frame *f,
+		 struct bf_error *err);
+int session_begin(struct bf_target_session *s, const struct bf_frame *f,
+		  struct bf_error *err);
+int session_data(struct bf_target_session *s, const struct bf_frame *f,
+		 struct bf_error *err);
+int session_digest(struct bf_target_session *s, const struct bf_frame *f,
+		   struct bf_error *err);
+
+/* acknowledge.c */
+int session_claim(struct bf_target_session *s, const struct bf_frame *f,
+		  struct bf_error *err);
+int session_barrier(struct bf_target_session *s, const struct bf_frame *f,
+		    struct bf_error *err);
+int session_cutover(struct bf_target_session *s, const struct bf_frame *f,
+		    struct bf_error *err);
+
+#endif /* BF_TARGET_SESSION_PRIVATE_H */
