@@ -7,6 +7,7 @@
 CC ?= gcc
 KDIR ?= /lib/modules/$(shell uname -r)/build
 B ?= build
+PREFIX ?= /usr/local
 Q := $(if $(V),,@)
 
 PKGS := libnl-genl-3.0 liburing libzstd openssl blkid jansson libxxhash popt \
@@ -17,7 +18,7 @@ USER_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror \
 	-pthread -Iinclude -Iinclude/uapi -Iuser \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) \
 	$(EXTRA_CFLAGS)
-USER_LDLIBS = $(shell pkg-config --libs $(PKGS)) -linih -pthread \
+USER_LDLIBS = $(shell pkg-config --libs $(PKGS)) -pthread \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(EXTRA_LDFLAGS)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 
@@ -30,7 +31,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/asan/unit/%,$(wildcard tests/unit/*
 GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
 
 .PHONY: all user module demo check check-full check-vm bench lint fuzz clean \
-	unit-tests guest-tests sanitized
+	install unit-tests guest-tests sanitized
 
 all: user module
 
@@ -97,6 +98,20 @@ bench:
 
 lint:
 	$(Q)tools/lint
+
+# The command and what belongs to it; DESTDIR= goes in front of every path.
+SHARE := $(DESTDIR)$(PREFIX)/share
+UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+install: user
+	install -D -m 755 $(B)/blkferry $(DESTDIR)$(PREFIX)/sbin/blkferry
+	install -D -m 644 -t $(SHARE)/man/man8 user/man/*.8
+	install -D -m 644 -t $(SHARE)/man/man5 user/man/*.5
+	install -D -m 644 -t $(SHARE)/bash-completion/completions user/completion/*
+	install -D -m 644 -t $(SHARE)/doc/blkferry/examples user/examples/*
+	install -D -m 644 -t $(UNITS) user/systemd/*
+	sed -i 's@/usr/sbin/@$(PREFIX)/sbin/@' $(UNITS)/blkferry*.service
+	install -d -m 700 $(DESTDIR)/etc/blkferry/jobs
 
 clean:
 	rm -rf $(B)
