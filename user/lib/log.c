@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Log: one event flows in, one line flows out to standard error in a single
- * write(2). Keeps the freeze's rule: while lines are held they stay in memory
- * that was there before, and nothing is written.
+ * Log: see log.h. The state is one for the process, as standard error is; it
+ * is a fixed piece of memory that a held line can be put into while
+ * filesystems are frozen.
  */
-#include "lib/log.h"
-
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,102 +12,79 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/error.h"
+#include "error.h"
+#include "log.h"
 
-#define HELD_BYTES 16384
-#define LINE_BYTES 1024
+#define LINE_BYTES	1024
+#define HELD_BYTES	(64 * 1024)
 
-/* The one log of the process; every field by lock. */
 static struct {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock;		/* protects all of this */
 	enum bf_log_level level;
-	int to_journal;			/* -1: not looked yet */
+	int journal;			/* -1: not looked yet */
 	unsigned int holds;
-	unsigned long lost_lines;
 	size_t held_bytes;
+	unsigned int lost_lines;
 	char held[HELD_BYTES];
 } state = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.level = BF_LOG_INFO,
-	.to_journal = -1,
+	.journal = -1,
 };
 
-/* systemd says which file is its journal: "device:inode". */
-static int find_journal(void)
+/* systemd names the device and inode of the journal's stream. */
+static int stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long device, inode;
+	unsigned long long dev, inode;
 	struct stat st;
 
-	return stream && sscanf(stream, "%lu:%lu", &device, &inode) == 2 &&
-	       !fstat(STDERR_FILENO, &st) && st.st_dev == device &&
-	       st.st_ino == inode;
+	return stream && sscanf(stream, "%llu:%llu", &dev, &inode) == 2 &&
+	       !fstat(STDERR_FILENO, &st) &&
+	       st.st_dev == dev && st.st_ino == inode;
 }
 
-static void write_out(const char *text, size_t bytes)
+static void write_out(const char *bytes, size_t length)
 {
-	while (bytes) {
-		ssize_t written = write(STDERR_FILENO, text, bytes);
+	while (length > 0) {
+		ssize_t n = write(STDERR_FILENO, bytes, length);
 
-		if (written <= 0)
-			return;		/* nowhere left to say it */
-		text += written;
-		bytes -= written;
+		if (n <= 0)
+			return;	/* nowhere left to complain */
+		bytes += n;
+		length -= n;
 	}
 }
 
-static void hold_line(const char *line, size_t bytes)
+/* Format a line with its level and newline; return its length. */
+static size_t format_line(char *line, enum bf_log_level level,
+			  const char *format, va_list args)
 {
-	if (bytes > sizeof(state.held) - state.held_bytes) {
-		state.lost_lines++;
-		return;
-	}
-	memcpy(state.held + state.held_bytes, line, bytes);
-	state.held_bytes += bytes;
-}
+	size_t length = 0;
 
-/* Return: bytes of the line, newline included. */
-static size_t format_line(char line[LINE_BYTES], enum bf_log_level level,
-			  const char *format, va_list arguments)
-{
-	size_t bytes = 0;
-
-	if (state.to_journal < 0)
-		state.to_journal = find_journal();
-	if (state.to_journal)
-		bytes = snprintf(line, LINE_BYTES, "<%d>", level);
+	if (state.journal < 0)
+		state.journal = stderr_is_journal();
+	if (state.journal)
+		length = snprintf(line, LINE_BYTES, "<%d>", level);
 	else if (level <= BF_LOG_WARNING)
-		bytes = snprintf(line, LINE_BYTES, "%s: ",
-				 level == BF_LOG_ERROR ? "error" : "warning");
-	bytes += vsnprintf(line + bytes, LINE_BYTES - bytes, format, arguments);
-	if (bytes > LINE_BYTES - 2)
-		bytes = LINE_BYTES - 2;
-	line[bytes++] = '\n';
-	return bytes;
+		length = snprintf(line, LINE_BYTES, "%s: ",
+				  level == BF_LOG_ERROR ? "error" : "warning");
+	vsnprintf(line + length, LINE_BYTES - length - 1, format, args);
+	length = strlen(line);
+	line[length++] = '\n';
+	return length;
 }
 
-void bf_log(enum bf_log_level level, const char *format, ...)
+static void put_line(const char *line, size_t length)
 {
-	char line[LINE_BYTES];
-	va_list arguments;
-	size_t bytes;
-
-	pthread_mutex_lock(&state.lock);
-	if (level <= state.level) {
-		va_start(arguments, format);
-		bytes = format_line(line, level, format, arguments);
-		va_end(arguments);
-		if (state.holds)
-			hold_line(line, bytes);
-		else
-			write_out(line, bytes);
+	if (!state.holds) {
+		write_out(line, length);
+	} else if (length <= HELD_BYTES - state.held_bytes) {
+		memcpy(state.held + state.held_bytes, line, length);
+		state.held_bytes += length;
+	} else {
+		state.lost_lines++;
 	}
-	pthread_mutex_unlock(&state.lock);
-}
-
-void bf_log_error(const struct bf_error *err)
-{
-	bf_log(BF_LOG_ERROR, "%s (%s)", err->text, bf_code_name(err->code));
 }
 
 void bf_log_set_level(enum bf_log_level level)
@@ -119,29 +94,50 @@ void bf_log_set_level(enum bf_log_level level)
 	pthread_mutex_unlock(&state.lock);
 }
 
-/* Looks for the journal now: no question is put to a file later. */
+void bf_log(enum bf_log_level level, const char *format, ...)
+{
+	char line[LINE_BYTES];
+	va_list args;
+
+	pthread_mutex_lock(&state.lock);
+	if (level <= state.level) {
+		va_start(args, format);
+		put_line(line, format_line(line, level, format, args));
+		va_end(args);
+	}
+	pthread_mutex_unlock(&state.lock);
+}
+
+void bf_log_error(const struct bf_error *err)
+{
+	bf_log(BF_LOG_ERROR, "%s (%s)", err->text, bf_code_name(err->code));
+}
+
 void bf_log_hold(void)
 {
 	pthread_mutex_lock(&state.lock);
-	if (state.to_journal < 0)
-		state.to_journal = find_journal();
 	state.holds++;
 	pthread_mutex_unlock(&state.lock);
 }
 
+static void release_held(void)
+{
+	char line[64];
+
+	write_out(state.held, state.held_bytes);
+	state.held_bytes = 0;
+	if (!state.lost_lines)
+		return;
+	write_out(line, snprintf(line, sizeof(line),
+				 "%u more lines did not fit while held\n",
+				 state.lost_lines));
+	state.lost_lines = 0;
+}
+
 void bf_log_release(void)
 {
-	unsigned long lost = 0;
-
 	pthread_mutex_lock(&state.lock);
-	if (state.holds && !--state.holds) {
-		write_out(state.held, state.held_bytes);
-		state.held_bytes = 0;
-		lost = state.lost_lines;
-		state.lost_lines = 0;
-	}
+	if (state.holds && !--state.holds)
+		release_held();
 	pthread_mutex_unlock(&state.lock);
-	if (lost)
-		bf_warn("%lu lines of the freeze did not fit the log's buffer",
-			lost);
 }

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Notifiers: see notify.h. They run under locks of the kernel and take none of
+ * the module's: trackers are found under RCU.
+ */
+#include <linux/suspend.h>
+
+#include "compat/compat.h"
+#include "notify.h"
+#include "tracker.h"
+
+/* Tells of partitions too: those have other numbers than a tracked disk. */
+static void device_removed(struct device *dev BF_CLASS_INTERFACE_ARG)
+{
+	bf_disk_gone(dev->devt);
+}
+
+static struct class_interface removal = {
+	.remove_dev = device_removed,
+};
+
+/**
+ * bf_notify_register() - hear of disks that go away
+ * @class: the block class, taken from a disk as it is not exported
+ *
+ * Context: Process, under bf_control_mutex.
+ * Return: 0 or a negative errno.
+ */
+int bf_notify_register(const struct class *class)
+{
+	removal.class = (struct class *)class;
+	return class_interface_register(&removal);
+}
+
+/**
+ * bf_notify_unregister() - undo bf_notify_register()
+ *
+ * Context: Process, under bf_control_mutex.
+ */
+void bf_notify_unregister(void)
+{
+	class_interface_unregister(&removal);
+}
+
+/*
+ * Before the image is made, so that the restored kernel knows whatever runs
+ * first in it; and after it, as a resync that began in between read the disk
+ * as it was before the image was written.
+ */
+static int power_event(struct notifier_block *block, unsigned long event,
+		       void *data)
+{
+	switch (event) {
+	case PM_HIBERNATION_PREPARE:
+	case PM_POST_HIBERNATION:
+	case PM_POST_RESTORE:
+		bf_tracker_raise_all(BLKFERRY_REASON_HIBERNATION);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block power = {
+	.notifier_call = power_event,
+};
+
+/**
+ * bf_notify_init() - hear of hibernation
+ *
+ * Context: Process.
+ * Return: 0 or a negative errno.
+ */
+int bf_notify_init(void)
+{
+	return register_pm_notifier(&power);
+}
+
+/**
+ * bf_notify_exit() - undo bf_notify_init()
+ *
+ * Context: Process.
+ */
+void bf_notify_exit(void)
+{
+	unregister_pm_notifier(&power);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Passthrough: a request that carries a command of the driver's own language
+ * flows in, what it can change flows out, in sectors of the disk.
+ */
+#ifndef BF_PASSTHROUGH_H
+#define BF_PASSTHROUGH_H
+
+#include "scsi_cdb.h"
+
+struct bf_disk;
+struct request;
+
+struct bf_change {
+	enum bf_effect effect;
+	u64 sector;		/* for RANGED */
+	u64 nr_sectors;		/* BF_TO_END: to the last one */
+};
+
+struct bf_change bf_passthrough_change(const struct bf_disk *disk,
+				       struct request *rq);
+
+#endif /* BF_PASSTHROUGH_H */

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Probe: every completed request of every blk-mq disk flows in through the
+ * tracepoint block_rq_complete; marks, counts and reasons of the disk's
+ * trackers flow out. RULE 1: looks, never touches.
+ *
+ * Why at completion: the mark comes before bio_endio(), so a writer that has
+ * seen its write complete finds it marked; and a block whose mark went into
+ * the map that was just swapped out can already be read.
+ *
+ * Context of all of this: hard interrupt or any other, perhaps preemptible
+ * (the kernel calls probes under SRCU from 7.2 on), hence the RCU section of
+ * its own. No locks but the reserve's, no allocation.
+ */
+#include <linux/netlink.h>
+#include <linux/tracepoint.h>
+#include <trace/events/block.h>
+
+#include "compat/compat.h"
+#include "passthrough.h"
+#include "probe.h"
+#include "tracker.h"
+
+/* A kind of change that is counted as a write and nothing else. */
+#define COUNT_PLAIN	BF_COUNT_WRITES
+
+/* A part of a range may lie outside of the tracked one. */
+static noinline u64 mark_clipped(struct bf_tracker *tracker,
+				 struct bf_dirtymap *map,
+				 u64 sector, u64 nr_sectors, bool to_end)
+{
+	u64 tracker_end = tracker->start_sector + tracker->nr_sectors;
+	u64 end = nr_sectors > U64_MAX - sector ? U64_MAX : sector + nr_sectors;
+	u64 first = max(sector, tracker->start_sector);
+	u64 last = min(end, tracker_end);
+
+	if (tracker->whole_disk && end > tracker_end && !to_end)
+		bf_tracker_raise(tracker, BLKFERRY_REASON_OVERFLOW);
+	if (first >= last)
+		return 0;
+	bf_map_mark(map, (first - tracker->start_sector) >> tracker->block_shift,
+		    (last - 1 - tracker->start_sector) >> tracker->block_shift);
+	return last - first;
+}
+
+/*
+ * Mark what of a range, of at least one sector, the tracker covers; return how
+ * much that is. @to_end: the range may go beyond the disk's end, no doubt then.
+ */
+static __always_inline u64 mark_range(struct bf_tracker *tracker,
+				      struct bf_dirtymap *map,
+				      u64 sector, u64 nr_sectors, bool to_end)
+{
+	u64 first = sector - tracker->start_sector;
+
+	if (unlikely(nr_sectors > tracker->nr_sectors ||
+		     first > tracker->nr_sectors - nr_sectors))
+		return mark_clipped(tracker, map, sector, nr_sectors, to_end);
+	bf_map_mark(map, first >> tracker->block_shift,
+		    (first + nr_sectors - 1) >> tracker->block_shift);
+	return nr_sectors;
+}
+
+static __always_inline void count_change(struct bf_dirtymap *map,
+					 enum bf_count kind, u64 nr_sectors,
+					 bool failed)
+{
+	bf_map_count(map, BF_COUNT_WRITES, 1);
+	bf_map_count(map, BF_COUNT_BYTES, nr_sectors << SECTOR_SHIFT);
+	if (kind != COUNT_PLAIN)
+		bf_map_count(map, kind, 1);
+	if (unlikely(failed))
+		bf_map_count(map, BF_COUNT_FAILED, 1);
+}
+
+static __always_inline void range_changed(struct bf_disk *disk,
+					  u64 sector, u64 nr_sectors,
+					  enum bf_count kind, bool failed,
+					  bool to_end)
+{
+	struct bf_tracker *tracker;
+
+	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
+		struct bf_dirtymap *map = rcu_dereference(tracker->active);
+		u64 nr = mark_range(tracker, map, sector, nr_sectors, to_end);
+
+		if (likely(nr))
+			count_change(map, kind, nr, failed);
+	}
+}
+
+static u64 mark_bios(struct bf_tracker *tracker, struct bf_dirtymap *map,
+		     struct request *rq, unsigned int nr_bytes)
+{
+	struct bio *bio;
+	u64 marked = 0;
+
+	__rq_for_each_bio(bio, rq) {
+		unsigned int bytes = min(bio->bi_iter.bi_size, nr_bytes);
+
+		if (bytes >> SECTOR_SHIFT)
+			marked += mark_range(tracker, map, bio->bi_iter.bi_sector,
+					     bytes >> SECTOR_SHIFT, false);
+		nr_bytes -= bytes;
+	}
+	return marked;
+}
+
+/*
+ * Only a discard can have several ranges: NVMe and virtio merge bios that do
+ * not touch. The request's own sector is the first one's.
+ */
+static noinline void discarded(struct bf_disk *disk, struct request *rq,
+			       unsigned int nr_bytes, bool failed)
+{
+	struct bf_tracker *tracker;
+
+	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
+		struct bf_dirtymap *map = rcu_dereference(tracker->active);
+		u64 nr;
+
+		if (rq->bio)
+			nr = mark_bios(tracker, map, rq, nr_bytes);
+		else
+			nr = mark_range(tracker, map, blk_rq_pos(rq),
+					nr_bytes >> SECTOR_SHIFT, false);
+		if (nr)
+			count_change(map, BF_COUNT_DISCARDS, nr, failed);
+	}
+}
+
+/* A zone operation has size 0; zones are a power of two of sectors. */
+static noinline void zone_changed(struct bf_disk *disk, struct request *rq,
+				  bool failed)
+{
+	u64 zone_sectors = rq->q->limits.chunk_sectors;
+	u64 sector = 0;
+	u64 nr_sectors = U64_MAX;
+
+	if (req_op(rq) != REQ_OP_ZONE_RESET_ALL && zone_sectors) {
+		sector = round_down(blk_rq_pos(rq), zone_sectors);
+		nr_sectors = zone_sectors;
+	}
+	range_changed(disk, sector, nr_sectors, BF_COUNT_ZONE_OPS, failed, true);
+}
+
+static void raise_disk(struct bf_disk *disk, enum blkferry_reason reason)
+{
+	struct bf_tracker *tracker;
+
+	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node)
+		bf_tracker_raise(tracker, reason);
+}
+
+static void count_disk(struct bf_disk *disk, enum bf_count count)
+{
+	struct bf_tracker *tracker;
+
+	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node)
+		bf_map_count(rcu_dereference(tracker->active), count, 1);
+}
+
+static noinline void passed_through(struct bf_disk *disk, struct request *rq,
+				    bool failed)
+{
+	struct bf_change change = bf_passthrough_change(disk, rq);
+
+	switch (change.effect) {
+	case BF_EFFECT_HARMLESS:
+		count_disk(disk, BF_COUNT_HARMLESS);
+		break;
+	case BF_EFFECT_RANGED:
+		range_changed(disk, change.sector, change.nr_sectors,
+			      BF_COUNT_RANGED, failed,
+			      change.nr_sectors == BF_TO_END);
+		break;
+	default:
+		count_disk(disk, BF_COUNT_OPAQUE);
+		raise_disk(disk, BLKFERRY_REASON_PASSTHROUGH);
+	}
+}
+
+/* What is neither a plain write nor known to change nothing. */
+static noinline void unusual_completed(struct bf_disk *disk, struct request *rq,
+				       unsigned int nr_bytes, bool failed)
+{
+	u64 nr_sectors = nr_bytes >> SECTOR_SHIFT;
+
+	switch (req_op(rq)) {
+	case REQ_OP_FLUSH:
+	case REQ_OP_ZONE_OPEN:
+	case REQ_OP_ZONE_CLOSE:
+		return;
+	case REQ_OP_ZONE_RESET:
+	case REQ_OP_ZONE_RESET_ALL:
+	case REQ_OP_ZONE_FINISH:
+		zone_changed(disk, rq, failed);
+		return;
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+		if (nr_sectors)
+			discarded(disk, rq, nr_bytes, failed);
+		return;
+	case REQ_OP_WRITE_ZEROES:
+		if (nr_sectors)
+			range_changed(disk, blk_rq_pos(rq), nr_sectors,
+				      BF_COUNT_ZEROES, failed, false);
+		return;
+	case REQ_OP_ZONE_APPEND:	/* the driver says where, if it worked */
+		if (failed)
+			zone_changed(disk, rq, failed);
+		else if (nr_sectors)
+			range_changed(disk, blk_rq_pos(rq), nr_sectors,
+				      BF_COUNT_ZONE_OPS, failed, false);
+		return;
+	default:
+		break;
+	}
+
+	if (blk_rq_is_passthrough(rq)) {
+		passed_through(disk, rq, failed);
+	} else if (bf_op_is_write_same(req_op(rq))) {
+		if (nr_sectors)
+			range_changed(disk, blk_rq_pos(rq), nr_sectors,
+				      COUNT_PLAIN, failed, false);
+	} else {
+		raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
+	}
+}
+
+/*
+ * A failed request may have landed in part and is marked like any other. One
+ * that traces with 0 bytes does not end here: it is retried, or traces again
+ * with what is left of it.
+ */
+static void request_completed(void *data, struct request *rq,
+			      bf_rq_error_t error, unsigned int nr_bytes)
+{
+	struct bf_disk *disk;
+
+	if (req_op(rq) == REQ_OP_READ)
+		return;
+
+	rcu_read_lock();
+	disk = bf_disk_find(rq->q);
+	if (!disk)
+		goto out;
+	if (unlikely(req_op(rq) != REQ_OP_WRITE))
+		unusual_completed(disk, rq, nr_bytes, bf_rq_failed(error));
+	else if (likely(nr_bytes >> SECTOR_SHIFT))
+		range_changed(disk, blk_rq_pos(rq), nr_bytes >> SECTOR_SHIFT,
+			      COUNT_PLAIN, bf_rq_failed(error), false);
+out:
+	rcu_read_unlock();
+}
+
+/* The tracepoint is not exported: it is found by its name. */
+static void match_tracepoint(struct tracepoint *tracepoint, void *found)
+{
+	if (!strcmp(tracepoint->name, "block_rq_complete"))
+		*(struct tracepoint **)found = tracepoint;
+}
+
+static struct tracepoint *find_tracepoint(void)
+{
+	struct tracepoint *found = NULL;
+
+	for_each_kernel_tracepoint(match_tracepoint, &found);
+	return found;
+}
+
+/**
+ * bf_probe_register() - see every completion from now on
+ * @extack: gets cause and cure
+ *
+ * Context: Process, under bf_control_mutex.
+ * Return: 0; -EOPNOTSUPP if the kernel was built without the tracepoint.
+ */
+int bf_probe_register(struct netlink_ext_ack *extack)
+{
+	struct tracepoint *tracepoint = find_tracepoint();
+	int ret;
+
+	check_trace_callback_type_block_rq_complete(request_completed);
+	if (!tracepoint) {
+		NL_SET_ERR_MSG(extack, "this kernel has no tracepoint block_rq_complete: use one built with CONFIG_TRACEPOINTS");
+		return -EOPNOTSUPP;
+	}
+	ret = tracepoint_probe_register(tracepoint, request_completed, NULL);
+	if (ret)
+		NL_SET_ERR_MSG(extack, "the probe could not be registered on block_rq_complete: see the kernel log");
+	return ret;
+}
+
+/**
+ * bf_probe_unregister() - stop looking
+ *
+ * When it returns no CPU is in the probe any more.
+ *
+ * Context: Process, may sleep, under bf_control_mutex.
+ */
+void bf_probe_unregister(void)
+{
+	tracepoint_probe_unregister(find_tracepoint(), request_completed, NULL);
+	tracepoint_synchronize_unregister();
+}
