@@ -107,14 +107,17 @@ static int run_command(const struct cli_command *command, int argc, char **argv,
 		  "Of every subcommand:", NULL },
 		POPT_TABLEEND
 	};
-	char usage[128];
+	static char program[64];	/* outlives the call, as argv does */
+	char usage[64];
 	poptContext context;
 	int ret;
 
-	snprintf(usage, sizeof(usage), "%s %s [OPTION...]", command->name,
-		 command->arguments);
+	snprintf(program, sizeof(program), "blkferry %s", command->name);
+	argv[0] = program;		/* what the help calls it */
 	context = poptGetContext("blkferry", argc, (const char **)argv, options,
 				 0);
+	snprintf(usage, sizeof(usage), "%s%s[OPTION...]", command->arguments,
+		 *command->arguments ? " " : "");
 	poptSetOtherOptionHelp(context, usage);
 	ret = read_options(context, command, cli, err);
 	cli->json = json_given;

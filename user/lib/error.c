@@ -64,7 +64,7 @@ int bf_fail_prefix(struct bf_error *err, int ret, const char *format, ...)
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
 	length = strlen(err->text);
-	snprintf(err->text + length, sizeof(err->text) - length, ": %s", below);
+	snprintf(err->text + length, sizeof(err->text) - length, "%s", below);
 	keep_one_line(err->text);
 	return ret;
 }

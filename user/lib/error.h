@@ -96,7 +96,7 @@ struct bf_error {
 int bf_fail(struct bf_error *err, enum bf_code code, int errnum,
 	    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Put words in front of an error that comes from below: "disk vdb: ...". */
+/* Put words in front of an error from below, as they are: "disk %s: ". */
 int bf_fail_prefix(struct bf_error *err, int ret, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -387,7 +387,7 @@ static int decode(struct bf_apply *a, uint32_t disk,
 		ret = bf_fail(err, BF_E_CORRUPT, EBADMSG,
 			      "blocks arrived damaged: their checksum is wrong; they were not written and are sent again; if it happens again, test the memory of both hosts");
 	if (ret)
-		bf_fail_prefix(err, ret, "target %s",
+		bf_fail_prefix(err, ret, "target %s: ",
 			       a->disks[disk].target->name);
 	return ret;
 }
