@@ -43,7 +43,7 @@ static int check_claimable(const struct bf_target_session *s,
 {
 	if (ledger->state == WIRE_JOB_CUT_OVER)
 		return bf_fail(err, BF_E_CUT_OVER, EPERM,
-			       "job %s was cut over in epoch %llu: its targets are no copies any more and are not overwritten; `blkferry reopen TARGET` at the receiver allows it",
+			       "job %s was cut over in epoch %llu: its targets are no copies any more and are not overwritten; `blkferry receive --reopen TARGET` at the receiver allows it",
 			       s->job, (unsigned long long)ledger->cutover_epoch);
 	if (epoch <= ledger->last_epoch)
 		return bf_fail(err, BF_E_STALE_SESSION, ESTALE,

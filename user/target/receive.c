@@ -117,7 +117,7 @@ static int open_writable(struct bf_target_session *s, struct session_disk *disk,
 
 	if (ledger->state == WIRE_JOB_CUT_OVER)
 		return bf_fail(err, BF_E_CUT_OVER, EPERM,
-			       "job %s was cut over in epoch %llu: target %s is no copy any more and is not overwritten; `blkferry reopen %s` at the receiver allows it",
+			       "job %s was cut over in epoch %llu: target %s is no copy any more and is not overwritten; `blkferry receive --reopen %s` at the receiver allows it",
 			       s->job, (unsigned long long)ledger->cutover_epoch,
 			       config->name, config->name);
 	ret = bf_ledger_check_owner(s->registry->records_dir, ledger,
