@@ -67,7 +67,7 @@ void bf_converge_freeze(struct bf_converge *converge, uint64_t freeze_ns)
 
 static uint64_t to_ns(double ns)
 {
-	return ns < FOREVER_NS ? (uint64_t)ns : FOREVER_NS;
+	return ns < (double)FOREVER_NS ? (uint64_t)ns : FOREVER_NS;
 }
 
 static double downtime_ns(const struct bf_converge *converge,

@@ -125,7 +125,7 @@ static void __attribute__((noreturn)) become_guardian(int fd, char *const argv[]
 		_exit(BF_EXIT_FAILED);
 	null = open("/dev/null", O_WRONLY);
 	dup2(null, STDOUT_FILENO);
-	syscall(SYS_close_range, 3, ~0u, 0);
+	syscall(__NR_close_range, 3, ~0u, 0);
 	execv("/proc/self/exe", argv);
 	_exit(BF_EXIT_FAILED);
 }

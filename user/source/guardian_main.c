@@ -228,7 +228,8 @@ static int on_filesystem(struct guard *guard,
 		return -ENOMEM;
 	guard->filesystems = grown;
 	grown = &grown[guard->nr_filesystems++];
-	*grown = (struct guarded){ .fd = bf_take_fd(*fd) };
+	*grown = (struct guarded){ 0 };
+	grown->fd = bf_take_fd(*fd);
 	memcpy(grown->mountpoint, message->text, sizeof(grown->mountpoint));
 	return 0;
 }

@@ -32,7 +32,7 @@ static void __attribute__((noreturn)) become_hook(char *const argv[],
 	null = open("/dev/null", O_RDONLY);
 	dup2(null, STDIN_FILENO);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
-	syscall(SYS_close_range, 3, ~0u, 0);
+	syscall(__NR_close_range, 3, ~0u, 0);
 	execve("/bin/sh", argv, envp);
 	_exit(127);
 }
