@@ -64,6 +64,8 @@ int bf_session_claim(struct bf_session *session, uint64_t epoch, bool restart,
 		     struct bf_error *err);
 /* Aborts what a pass still owns, then closes the link. */
 void bf_session_close(struct bf_session *session);
+/* False once anything has failed on it: then it can only be closed. */
+bool bf_session_alive(struct bf_session *session);
 /* Makes a running pass fail soon with BF_E_CANCELLED; from any thread. */
 void bf_session_interrupt(struct bf_session *session);
 

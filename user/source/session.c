@@ -66,6 +66,11 @@ int bf_session_check(struct bf_session *session, struct bf_error *err)
 	return 0;
 }
 
+bool bf_session_alive(struct bf_session *session)
+{
+	return !session->spent && !bf_link_check(session->link, NULL);
+}
+
 void bf_session_interrupt(struct bf_session *session)
 {
 	atomic_store(&session->interrupted, true);
