@@ -109,7 +109,10 @@ int bf_drain_walk(struct bf_netlink *nl, const struct bf_drain *drain,
 		  struct bf_error *err);
 int bf_drain_commit(struct bf_netlink *nl, const struct bf_drain *drain,
 		    uint64_t through_sector, struct bf_error *err);
-/* The final commit; @resynced NULL or the counters seen when a resync began. */
+/*
+ * The final commit; @resynced NULL or the counters seen when a resync began.
+ * Neither this nor the abort closes the fd, which is of no more use then.
+ */
 int bf_drain_finish(struct bf_netlink *nl, struct bf_drain *drain,
 		    uint64_t nr_sectors, uint64_t nr_blocks,
 		    const struct bf_reasons *resynced, struct bf_error *err);

@@ -282,10 +282,7 @@ int bf_drain_finish(struct bf_netlink *nl, struct bf_drain *drain,
 	bf_request_put_u64(&request, BLKFERRY_A_NR_BLOCKS, nr_blocks);
 	if (resynced)
 		put_reasons(&request, resynced);
-	ret = bf_request_run(&request, nl, NULL, NULL, err);
-	if (!ret)
-		bf_drain_close(drain);
-	return ret;
+	return bf_request_run(&request, nl, NULL, NULL, err);
 }
 
 int bf_drain_abort(struct bf_netlink *nl, struct bf_drain *drain,
@@ -297,10 +294,7 @@ int bf_drain_abort(struct bf_netlink *nl, struct bf_drain *drain,
 	ret = owner_request(&request, nl, BLKFERRY_CMD_ABORT, drain, err);
 	if (ret)
 		return ret;
-	ret = bf_request_run(&request, nl, NULL, NULL, err);
-	if (!ret)
-		bf_drain_close(drain);
-	return ret;
+	return bf_request_run(&request, nl, NULL, NULL, err);
 }
 
 void bf_drain_close(struct bf_drain *drain)
