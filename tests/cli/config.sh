@@ -10,7 +10,7 @@ conf=$test_tmp/web.conf
 
 run_job() {
 	"$bf" run web --config "$conf" --run-dir "$test_tmp/run" \
-		--records-dir "$test_tmp/records" "$@"
+		--records-dir "$test_tmp/records"
 }
 
 unknown_key() {
@@ -21,7 +21,7 @@ unknown_key() {
 
 json_says_config() {
 	printf '[job]\ntimeout = soon\n' >"$conf"
-	expect_status 3 run_job --json
+	expect_status 3 "$bf" run web --config "$conf" --json
 	eq "$(jq -r .error.code "$test_tmp/out")" config
 	jq -r .error.text "$test_tmp/out" | grep -q 'web.conf:2: timeout: "soon" is not a time'
 }

@@ -22,6 +22,7 @@ struct cli {
 	const char **arguments;		/* nr_arguments of them, then NULL */
 	size_t nr_arguments;
 	bool json;
+	bool verbose;
 	const char *run_dir;
 	const char *records_dir;	/* NULL: the role's default */
 };

@@ -13,6 +13,7 @@
 #include "cli/copy.h"
 #include "cli/service.h"
 #include "lib/cleanup.h"
+#include "lib/log.h"
 #include "lib/netlink.h"
 
 static char *extents_given, *peer_given, *key_given;
@@ -125,6 +126,9 @@ static int run(const struct cli *cli, struct bf_error *err)
 
 	if (ret)
 		return ret;
+	/* Its progress and its outcome say what a person wants to know. */
+	if (!cli->verbose)
+		bf_log_set_level(BF_LOG_WARNING);
 	ret = set_up(&config, cli, err);
 	if (!ret && config.disks[0].target_is_path)
 		ret = cli_copy_make_target(&config.disks[0], err);

@@ -124,6 +124,7 @@ static int run_command(const struct cli_command *command, int argc, char **argv,
 	if (run_dir_given)
 		cli->run_dir = run_dir_given;
 	cli->records_dir = records_dir_given;
+	cli->verbose = verbose_given;
 	if (verbose_given)
 		bf_log_set_level(BF_LOG_DEBUG);
 	if (!ret && help_given)

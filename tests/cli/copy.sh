@@ -1,0 +1,207 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Policy: a copy equals its source or says why it is none; what a target holds
+# is lost only where that was allowed; nothing is half said to be done.
+# RUN: limit=180
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+bf=${BLKFERRY:-build/blkferry}
+source=$test_tmp/source.img
+
+# Data, a hole, zeroes that were written, data at the very end.
+head -c 9M /dev/urandom >"$source"
+truncate -s 33M "$source"
+head -c 3M /dev/zero >>"$source"
+head -c 1M /dev/urandom >>"$source"
+
+copy() {
+	"$bf" copy "$@" --run-dir "$test_tmp/run" --records-dir "$test_tmp/records"
+}
+
+new_target() {
+	copy "$source" "$test_tmp/new.img" --json >"$test_tmp/json"
+	cmp "$source" "$test_tmp/new.img"
+	eq "$(wc -l <"$test_tmp/json")" 1 "lines"
+	eq "$(jq -c '[.format_version, .ok, .state, .passes]' "$test_tmp/json")" '[1,true,"done",1]'
+	[ "$(jq .wire_bytes "$test_tmp/json")" -lt $((11 << 20)) ] || fail "zeroes travelled"
+	eq "$(stat -c %a "$test_tmp/new.img")" 600 "mode"
+}
+
+again() {
+	dd if=/dev/urandom of="$source" bs=4k count=8 seek=100 conv=notrunc status=none
+	expect_status 0 copy "$source" "$test_tmp/new.img"
+	grep -q ': done$' "$test_tmp/out"
+	cmp "$source" "$test_tmp/new.img"
+}
+
+relative_paths() {
+	local command
+	command=$(realpath "$bf")
+	cd "$test_tmp"
+	"$command" copy source.img ./rel.img --run-dir run --records-dir records
+	cmp source.img rel.img
+}
+
+odd_names() {
+	cp "$source" "$test_tmp/-a b:1 \"x\".img"
+	copy "$test_tmp/-a b:1 \"x\".img" "$test_tmp/odd target.img"
+	cmp "$source" "$test_tmp/odd target.img"
+}
+
+larger_target() {
+	truncate -s 50M "$test_tmp/large.img"
+	copy "$source" "$test_tmp/large.img"
+	cmp -n "$(stat -c %s "$source")" "$source" "$test_tmp/large.img"
+	eq "$(stat -c %s "$test_tmp/large.img")" $((50 << 20)) "size"
+}
+
+small_target() {
+	head -c 1M /dev/urandom >"$test_tmp/small.img"
+	cp "$test_tmp/small.img" "$test_tmp/small.before"
+	expect_status 7 copy "$source" "$test_tmp/small.img"
+	grep -q "source.img\|small.img" "$test_tmp/out"
+	cmp "$test_tmp/small.img" "$test_tmp/small.before"
+	eq "$(whatever copy "$source" "$test_tmp/small.img" --json | head -n 1 |
+		jq -r .error.code)" target-too-small
+}
+
+foreign_target() {
+	requires mkfs.ext4
+	truncate -s 40M "$test_tmp/fs.img"
+	mkfs.ext4 -q "$test_tmp/fs.img"
+	cp "$test_tmp/fs.img" "$test_tmp/fs.before"
+	expect_status 7 copy "$source" "$test_tmp/fs.img"
+	grep -q 'ext4' "$test_tmp/out"
+	cmp "$test_tmp/fs.img" "$test_tmp/fs.before"
+	copy "$source" "$test_tmp/fs.img" --overwrite
+	cmp -n "$(stat -c %s "$source")" "$source" "$test_tmp/fs.img"
+}
+
+same_file() {
+	ln -s source.img "$test_tmp/link.img"
+	cp "$source" "$test_tmp/before"
+	expect_status 3 copy "$source" "$test_tmp/link.img"
+	grep -q 'are the same' "$test_tmp/out"
+	cmp "$source" "$test_tmp/before"
+}
+
+no_source() {
+	expect_status 1 copy "$test_tmp/none" "$test_tmp/x.img"
+	[ ! -e "$test_tmp/x.img" ]
+	expect_status 1 copy "$source" /dev/nonexistent
+	[ ! -e /dev/nonexistent ]
+}
+
+listed_extents() {
+	printf '# list\n0 1M\n8M 4K\n' >"$test_tmp/list"
+	truncate -s 37M "$test_tmp/part.img" "$test_tmp/expected.img"
+	dd if="$source" of="$test_tmp/expected.img" bs=1M count=1 conv=notrunc status=none
+	dd if="$source" of="$test_tmp/expected.img" bs=4K count=1 skip=2048 seek=2048 \
+		conv=notrunc status=none
+	copy "$source" "$test_tmp/part.img" --extents "$test_tmp/list"
+	cmp "$test_tmp/part.img" "$test_tmp/expected.img"
+}
+
+bad_extents() {
+	printf '0 1M\nnonsense\n' >"$test_tmp/list"
+	expect_status 3 copy "$source" "$test_tmp/bad.img" --extents "$test_tmp/list"
+	grep -q 'line 2' "$test_tmp/out"
+	printf '1G 1M\n' >"$test_tmp/list"
+	fails_saying 'end|beyond' copy "$source" "$test_tmp/bad.img" --extents "$test_tmp/list"
+}
+
+receiver_options() {
+	expect_status 3 copy "$source" 127.0.0.1:1/t
+	grep -q -- '--peer SHA256' "$test_tmp/out"
+	expect_status 3 copy "$source" 127.0.0.1:1/t --peer nonsense
+	expect_status 3 copy "$source" "$test_tmp/y.img" --peer "$peer"
+	expect_status 3 copy "$source" 127.0.0.1:1/t --peer "$peer" --overwrite
+	[ ! -e "$test_tmp/y.img" ]
+}
+
+# The receiver of the cases below.
+start_receiver() {
+	truncate -s 37M "$test_tmp/far.img"
+	cat >"$test_tmp/receiver.conf" <<-END
+		[receiver]
+		listen = 127.0.0.1:0
+		key = $test_tmp/far.key
+		records = $test_tmp/far.records
+		[peer near]
+		key = $("$bf" key -g -k "$test_tmp/near.key")
+		targets = far
+		[target far]
+		path = $test_tmp/far.img
+		[target unlisted]
+		path = $test_tmp/unlisted.img
+	END
+	peer=$("$bf" key -g -k "$test_tmp/far.key")
+	"$bf" receive --config "$test_tmp/receiver.conf" 2>"$test_tmp/receiver.log" &
+	receiver=$!
+	wait_until 20 grep -q 'listening on ' "$test_tmp/receiver.log"
+	address=$(sed -n 's/^listening on //p' "$test_tmp/receiver.log")
+}
+
+over_tls() {
+	copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/near.key" \
+		--json >"$test_tmp/json"
+	cmp "$source" "$test_tmp/far.img"
+	eq "$(jq -r .state "$test_tmp/json")" "done"
+}
+
+cut_over_stays() {
+	expect_status 7 copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/near.key"
+	grep -q 'receive --reopen' "$test_tmp/out"
+}
+
+unlisted_target() {
+	expect_status 7 copy "$source" "$address/unlisted" --peer "$peer" --key "$test_tmp/near.key"
+	[ ! -e "$test_tmp/unlisted.img" ]
+}
+
+unknown_source() {
+	"$bf" key -g -k "$test_tmp/stranger.key"
+	expect_status 7 copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/stranger.key"
+}
+
+wrong_receiver() {
+	local other
+	other=$("$bf" key -g -k "$test_tmp/other.key")
+	fails_saying 'SHA256' copy "$source" "$address/far" --peer "$other" --key "$test_tmp/near.key"
+}
+
+receiver_ended() {
+	eq "$1" 0 "status of the receiver"
+	expect_status 5 copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/near.key"
+	grep -q 'blkferry receive' "$test_tmp/out"
+}
+
+reopen() {
+	local command=("$bf" receive --config "$test_tmp/receiver.conf" --reopen far)
+	eq "$("${command[@]}")" "far may be written again"
+}
+
+run_case "to a file that is made for it" new_target
+run_case "the same copy again" again
+run_case "relative paths" relative_paths
+run_case "names with blanks, colons and quotes" odd_names
+run_case "a larger target keeps its size" larger_target
+run_case "a smaller target is refused and stays as it is" small_target
+run_case "a target with a filesystem is refused, then overwritten" foreign_target
+run_case "source and target are the same file" same_file
+run_case "a source or device that is not there" no_source
+run_case "what a list says and nothing else" listed_extents
+run_case "a list that makes no sense" bad_extents
+peer="" receiver="" address=""
+start_receiver
+run_case "options that belong to the other kind of target" receiver_options
+run_case "over TLS to a receiver" over_tls
+run_case "a target that was cut over is not written again" cut_over_stays
+run_case "a target that is not listed for this key" unlisted_target
+run_case "a source that the receiver does not know" unknown_source
+run_case "a receiver that is not the one meant" wrong_receiver
+kill -TERM "$receiver"
+wait "$receiver"
+run_case "a receiver that is told to end ends well, and is then away" receiver_ended $?
+run_case "the operator reopens the target" reopen
