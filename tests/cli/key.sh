@@ -30,7 +30,9 @@ never_replaced() {
 }
 
 others_differ() {
-	[ "$("$bf" key -g -k "$test_tmp/key2")" != "$(cat "$test_tmp/print")" ]
+	"$bf" key -g -k "$test_tmp/key2" >"$test_tmp/print2"
+	grep -q '^SHA256:' "$test_tmp/print2"
+	! cmp -s "$test_tmp/print" "$test_tmp/print2"
 }
 
 readable_for_others() {
@@ -40,7 +42,7 @@ readable_for_others() {
 }
 
 missing() {
-	fails_saying 'key --generate|no such|No such' "$bf" key -k "$test_tmp/none"
+	fails_saying 'key --generate' "$bf" key -k "$test_tmp/none"
 	[ ! -e "$test_tmp/none" ]
 }
 

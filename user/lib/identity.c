@@ -167,7 +167,7 @@ static int read_key(const char *path, EVP_PKEY **key, struct bf_error *err)
 	if (fd < 0)
 		return bf_fail(err, BF_E_KEY, errno,
 			       "cannot open key %s: %s%s", path, strerror(errno),
-			       errno == ENOENT ? "; `blkferry key` makes one" : "");
+			       errno == ENOENT ? "; `blkferry key --generate` makes one" : "");
 	file = fdopen(fd, "r");
 	if (!file) {
 		close(fd);
@@ -180,7 +180,7 @@ static int read_key(const char *path, EVP_PKEY **key, struct bf_error *err)
 	ERR_clear_error();
 	if (!*key || EVP_PKEY_id(*key) != EVP_PKEY_ED25519)
 		return bf_fail(err, BF_E_KEY, EINVAL,
-			       "%s holds no Ed25519 private key in PEM without a passphrase; `blkferry key` makes one",
+			       "%s holds no Ed25519 private key in PEM without a passphrase; `blkferry key --generate` makes one",
 			       path);
 	return 0;
 }
