@@ -22,11 +22,12 @@ static const struct poptOption options[] = {
 };
 
 static const struct cli_column columns[] = {
-	{ "state", "state", CLI_TEXT },
-	{ "then", "then", CLI_TEXT },
-	{ "downtime_ns", "downtime", CLI_TIME },
-	{ "dirty_bytes_at_freeze", "dirty at freeze", CLI_SIZE },
-	{ "rounds", "confirm rounds", CLI_COUNT },
+	{ "cutover.then", "then", CLI_TEXT },
+	{ "cutover.downtime_ns", "downtime", CLI_TIME },
+	{ "cutover.freeze_ns", "of it, to freeze", CLI_TIME },
+	{ "cutover.dirty_bytes_at_freeze", "dirty at freeze", CLI_SIZE },
+	{ "cutover.rounds", "confirm rounds", CLI_COUNT },
+	{ "cutover.post_cutover", "post-cutover hook", CLI_TEXT },
 	{ "passes", "passes", CLI_COUNT },
 	{ "raw_bytes", "raw", CLI_SIZE },
 	{ "wire_bytes", "wire", CLI_SIZE },
@@ -57,15 +58,13 @@ static int make_request(json_t *request, struct bf_error *err)
 static int print_answer(const struct cli *cli, json_t *answer,
 			struct bf_error *err)
 {
-	const json_t *report = json_object_get(answer, "cutover");
-
 	if (cli->json) {
 		cli_print_json(json_incref(answer));
 		return 0;
 	}
 	printf("%s is cut over: the target holds the same, and refuses further writers\n",
 	       cli->arguments[0]);
-	return cli_print_fields(stdout, columns, report ? report : answer, err);
+	return cli_print_fields(stdout, columns, answer, err);
 }
 
 static int run(const struct cli *cli, struct bf_error *err)
