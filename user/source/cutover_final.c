@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Cutover, the end: the final commit message flows out; "done", its refusal or
+ * silence flows in. Keeps the second half of RULE 5: from the message on what
+ * is frozen stays as the operator chose, and a lost answer is asked for again
+ * under a new epoch, which voids a message not yet processed. So there is never
+ * a moment at which both sides may believe that they live on.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "source/cutover_steps.h"
+#include "source/hook.h"
+
+#define ASK_AGAIN_NS BF_NSEC_PER_SEC
+
+static int hold(struct cutover *cutover, struct bf_error *err)
+{
+	const struct bf_job_config *config = cutover->job->config;
+	bool off = cutover->options->then == BF_THEN_POWEROFF ||
+		   bf_holders_have_root(&cutover->holders);
+	int ret;
+
+	if (cutover->options->then == BF_THEN_THAW)
+		return 0;
+	ret = bf_guardian_hold(cutover->guardian,
+			       off ? config->hold_deadline_ns : 0, err);
+	cutover->held = !ret;
+	return ret;
+}
+
+/*
+ * Return: 0 and whether the target is cut over, or an error: not known yet.
+ * Claiming a new epoch ends the session that sent the message; so "claimed"
+ * says that the message was not, and never will be, processed.
+ */
+static int ask(struct bf_job *job, bool *cut_over, struct bf_error *err)
+{
+	const struct wire_welcome *welcome;
+	int ret;
+
+	bf_job_disconnect(job);
+	ret = bf_job_open_session(job, err);
+	if (ret)
+		return ret;
+	welcome = bf_session_welcome(job->session);
+	*cut_over = welcome->state == WIRE_JOB_CUT_OVER;
+	if (*cut_over)
+		return 0;
+	job->epoch = welcome->last_epoch + 1;
+	ret = bf_session_claim(job->session, job->epoch, false, err);
+	if (!ret || err->code != BF_E_CUT_OVER)
+		return ret;
+	*cut_over = true;		/* between question and claim */
+	return 0;
+}
+
+/* Is it still for us to say what becomes of the freeze? */
+static bool still_ours(const struct cutover *cutover)
+{
+	return !bf_job_stopping(cutover->job) &&
+	       !bf_job_cancelled(cutover->job);
+}
+
+static void note_frozen_record(struct cutover *cutover)
+{
+	struct bf_job *job = cutover->job;
+
+	job->record_frozen = bf_holders_cover(&cutover->holders,
+					      job->options->records_dir);
+}
+
+/* Lines may only go to a standard error that is not frozen. */
+static void speak_if_possible(struct cutover *cutover)
+{
+	if (!bf_holders_cover_fd(&cutover->holders, STDERR_FILENO))
+		bf_cutover_unquiet(cutover);
+}
+
+/* Return: 0 and the truth, or an error when somebody ended the asking. */
+static int ask_until_known(struct cutover *cutover, bool *cut_over,
+			   struct bf_error *err)
+{
+	struct bf_job *job = cutover->job;
+	int ret = ask(job, cut_over, err);
+
+	while (ret && still_ours(cutover)) {
+		uint64_t until_ns = bf_now_ns() + ASK_AGAIN_NS;
+
+		bf_warn("job %s: whether the target is cut over is not known: %s; asking again",
+			job->config->name, err->text);
+		while (still_ours(cutover) && bf_now_ns() < until_ns)
+			bf_job_sleep(job, until_ns);
+		ret = ask(job, cut_over, err);
+	}
+	return ret;
+}
+
+static int stays_unknown(struct cutover *cutover, struct bf_error *err)
+{
+	const char *name = cutover->job->config->name;
+
+	cutover->left = cutover->held;
+	if (!cutover->held)
+		return bf_fail(err, BF_E_CONNECTION, ENOTCONN,
+			       "whether the target took the final commit is not known, and this source lives on: do not use the target before `blkferry run %s` has asked it",
+			       name);
+	bf_guardian_leave(cutover->guardian);
+	cutover->guardian = NULL;
+	note_frozen_record(cutover);
+	speak_if_possible(cutover);
+	return bf_fail(err, BF_E_CONNECTION, ENOTCONN,
+		       "whether the target took the final commit is not known, so this source stays frozen: look at the target; `blkferry thaw %s` brings the source back if the target is not in use",
+		       name);
+}
+
+static int not_taken(struct cutover *cutover, struct bf_error *err)
+{
+	struct bf_error why;
+
+	if (cutover->held && bf_guardian_unhold(cutover->guardian, &why))
+		bf_log_error(&why);
+	cutover->held = false;
+	return bf_fail(err, BF_E_CONNECTION, ENOTCONN,
+		       "the connection was lost at the final commit, which the target has not taken: passes go on, cut over again");
+}
+
+static int resolve(struct cutover *cutover, bool *done, struct bf_error *err)
+{
+	struct bf_error why;
+	int ret;
+
+	/* With thaw the source lives on either way: it need not wait frozen. */
+	if (!cutover->held && bf_cutover_thaw(cutover, &why))
+		bf_log_error(&why);
+	cutover->job->session_over = true;
+	ret = ask_until_known(cutover, done, err);
+	if (ret)
+		return stays_unknown(cutover, err);
+	return *done ? 0 : not_taken(cutover, err);
+}
+
+int bf_cutover_commit(struct cutover *cutover, bool *done, struct bf_error *err)
+{
+	struct bf_job *job = cutover->job;
+	int ret = hold(cutover, err);
+
+	if (ret)
+		return ret;
+	/* Nobody can take it back any more: the word is given. */
+	ret = bf_session_cutover(job->session, job->epoch, err);
+	if (ret)
+		ret = resolve(cutover, done, err);
+	else
+		*done = true;
+	if (*done && cutover->guardian)
+		cutover->downtime_ns = bf_now_ns() -
+			bf_guardian_since_ns(cutover->guardian);
+	return ret;
+}
+
+/* ---- after it ---- */
+
+static void forget_job(struct cutover *cutover)
+{
+	struct bf_job *job = cutover->job;
+	struct bf_error err;
+
+	if (bf_job_untrack(job, &err))
+		bf_log_error(&err);
+	/* The target's record is the truth. */
+	if (!job->record_frozen && bf_job_record_remove(job, &err))
+		bf_log_error(&err);
+}
+
+static void after_thaw(struct cutover *cutover)
+{
+	struct bf_job *job = cutover->job;
+	struct bf_error err;
+
+	if (bf_cutover_thaw(cutover, &err))
+		bf_log_error(&err);
+	bf_info("job %s: cut over and thawed: this source lives on, the target is a copy of the moment of the freeze",
+		job->config->name);
+	forget_job(cutover);
+	if (!*job->config->post_cutover)
+		return;
+	cutover->post_cutover = "ok";
+	if (bf_hook_run("post-cutover", job->config->post_cutover,
+			job->config->name, job->config->hook_timeout_ns, -1,
+			&cutover->post_error)) {
+		cutover->post_cutover = cutover->post_error.text;
+		bf_log_error(&cutover->post_error);
+	}
+}
+
+static void after_hold(struct cutover *cutover)
+{
+	struct bf_job *job = cutover->job;
+
+	bf_guardian_leave(cutover->guardian);
+	cutover->guardian = NULL;
+	note_frozen_record(cutover);
+	forget_job(cutover);
+	if (cutover->options->then == BF_THEN_POWEROFF) {
+		job->power_off = true;
+		return;
+	}
+	speak_if_possible(cutover);
+	bf_info("job %s: cut over; this source stays frozen until `blkferry thaw %s`",
+		job->config->name, job->config->name);
+}
+
+void bf_cutover_finish(struct cutover *cutover)
+{
+	if (cutover->held)
+		after_hold(cutover);
+	else
+		after_thaw(cutover);
+}

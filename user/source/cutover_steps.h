@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cutover, from the inside: the state of one attempt, from the first pass to
+ * the thaw or the end of this machine's part.
+ */
+#ifndef BF_SOURCE_CUTOVER_STEPS_H
+#define BF_SOURCE_CUTOVER_STEPS_H
+
+#include "source/cutover.h"
+#include "source/freeze.h"
+#include "source/guardian.h"
+#include "source/holders.h"
+
+struct cutover {
+	struct bf_job *job;
+	const struct bf_cutover_options *options;
+	struct bf_holders holders;
+	struct bf_guardian *guardian;	/* while something may be frozen */
+	_Atomic bool expired;		/* the bound has passed */
+	bool quiet;			/* log held, memory locked */
+	bool held;			/* the guardian does not thaw by itself */
+	bool left;			/* it stays frozen, in its hands */
+	uint64_t projected_ns;		/* just before the freeze */
+	uint64_t freeze_ns;		/* all FIFREEZE together */
+	uint64_t downtime_ns;
+	uint64_t dirty_bytes_at_freeze;
+	unsigned int rounds;
+	char still_written[384];	/* by the last round but the first */
+	json_t *confirm;		/* the empty generations */
+	const char *post_cutover;	/* "ok" or what went wrong, NULL: none */
+	struct bf_error post_error;
+};
+
+/* cutover.c: ends the freeze, if there is one, and what belongs to it. */
+int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err);
+/* Log, progress and memory are as before. */
+void bf_cutover_unquiet(struct cutover *cutover);
+
+/*
+ * cutover_final.c: the final commit message, and what follows it. *done: the
+ * target is cut over. On failure it is not, unless cutover->left.
+ */
+int bf_cutover_commit(struct cutover *cutover, bool *done, struct bf_error *err);
+void bf_cutover_finish(struct cutover *cutover);
+
+#endif /* BF_SOURCE_CUTOVER_STEPS_H */

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Job, states: requests, events and time flow in; passes, a cutover and an
+ * outcome flow out. See job.h and job_state.h.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/reboot.h>
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "lib/units.h"
+#include "source/cutover.h"
+#include "source/job_state.h"
+
+#define BACKOFF_MIN_NS BF_NSEC_PER_SEC
+#define BACKOFF_MAX_NS (30 * BF_NSEC_PER_SEC)
+#define ONE_SHOT_TRIES 5
+#define PRINT_WAIT_MS 5000
+
+const char *bf_job_state_name(enum bf_job_state state)
+{
+	static const char *const names[] = {
+		[BF_JOB_PLAN] = "plan",
+		[BF_JOB_CONNECTING] = "connecting",
+		[BF_JOB_FULL] = "full",
+		[BF_JOB_RESYNCING] = "resyncing",
+		[BF_JOB_DELTA] = "delta",
+		[BF_JOB_READY] = "ready",
+		[BF_JOB_CUTOVER] = "cutover",
+		[BF_JOB_PAUSED] = "paused",
+		[BF_JOB_DONE] = "done",
+		[BF_JOB_STOPPED] = "stopped",
+		[BF_JOB_CANCELLED] = "cancelled",
+		[BF_JOB_FAILED] = "failed",
+	};
+
+	return names[state];
+}
+
+void bf_job_set_state(struct bf_job *job, enum bf_job_state state)
+{
+	pthread_mutex_lock(&job->lock);
+	job->state = state;
+	if (state != BF_JOB_CONNECTING && state != BF_JOB_FAILED)
+		job->reason = (struct bf_error){ 0 };
+	pthread_mutex_unlock(&job->lock);
+}
+
+static void set_reason(struct bf_job *job, enum bf_job_state state,
+		       const struct bf_error *why)
+{
+	pthread_mutex_lock(&job->lock);
+	job->state = state;
+	job->reason = *why;
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* ---- passes ---- */
+
+/* Delta, or ready if a cutover would fit its bound. */
+static void settle_state(struct bf_job *job)
+{
+	struct bf_forecast forecast = bf_job_forecast(job);
+
+	bf_job_set_state(job, forecast.known && forecast.settled_ns <=
+			 job->config->max_downtime_ns ?
+			 BF_JOB_READY : BF_JOB_DELTA);
+}
+
+/* Passes until none is due at once: full copy or resync, and what it missed. */
+static int catch_up(struct bf_job *job, struct bf_error *err)
+{
+	bool resync = true;
+	int ret = 0;
+
+	while (!ret && resync) {
+		ret = bf_job_pass(job, err);
+		if (!ret)
+			ret = bf_job_check_reasons(job, &resync, err);
+	}
+	if (!ret)
+		settle_state(job);
+	return ret;
+}
+
+static json_t *last_pass(struct bf_job *job)
+{
+	json_t *pass;
+
+	pthread_mutex_lock(&job->lock);
+	pass = json_incref(job->last_pass);
+	pthread_mutex_unlock(&job->lock);
+	return pass;
+}
+
+/* ---- requests ---- */
+
+/* What an attempt's report says beside its own figures. */
+static json_t *cutover_answer(struct bf_job *job)
+{
+	json_t *status = bf_job_status(job);
+	json_t *answer = json_pack("{sO, sO, sO, sO, sO}", "cutover",
+				   json_object_get(status, "cutover"),
+				   "passes", json_object_get(status, "passes"),
+				   "raw_bytes",
+				   json_object_get(status, "raw_bytes"),
+				   "wire_bytes",
+				   json_object_get(status, "wire_bytes"),
+				   "state", json_object_get(status, "state"));
+
+	json_decref(status);
+	return answer;
+}
+
+static int serve_cutover(struct bf_job *job, struct bf_job_request *request,
+			 bool *done, struct bf_error *err)
+{
+	const struct bf_cutover_options options = {
+		.max_downtime_ns = request->max_downtime_ns,
+		.then = request->then,
+		.then_given = request->then_given,
+	};
+	int ret = bf_cutover(job, &options, done, err);
+
+	if (ret) {
+		bf_job_refuse(job, request, err);
+		return ret;
+	}
+	/* The command that asked is to print its report before the end. */
+	if (job->power_off && request->client)
+		job->peer_fd = bf_control_peer(request->client);
+	bf_job_answer(job, request, cutover_answer(job));
+	return 0;
+}
+
+static int serve_verify(struct bf_job *job, struct bf_job_request *request,
+			struct bf_error *err)
+{
+	json_t *report = NULL;
+	int ret = bf_job_verify(job, &report, err);
+
+	if (ret)
+		bf_job_refuse(job, request, err);
+	else
+		bf_job_answer(job, request, report);
+	return ret;
+}
+
+static int serve_sync(struct bf_job *job, struct bf_job_request *request,
+		      struct bf_error *err)
+{
+	int ret = catch_up(job, err);
+
+	if (ret)
+		bf_job_refuse(job, request, err);
+	else
+		bf_job_answer(job, request,
+			      json_pack("{so}", "pass", last_pass(job)));
+	return ret;
+}
+
+/*
+ * Return: 0, or an error of the session, which is over. What only a request
+ * ran into is told to who asked, and the job goes on.
+ */
+static int serve_request(struct bf_job *job, struct bf_job_request *request,
+			 bool *done, struct bf_error *err)
+{
+	enum bf_job_command command = request->command;
+	int ret = 0;
+
+	if (command == BF_JOB_SYNC)
+		ret = serve_sync(job, request, err);
+	else if (command == BF_JOB_VERIFY)
+		ret = serve_verify(job, request, err);
+	else if (command == BF_JOB_CUT_OVER)
+		ret = serve_cutover(job, request, done, err);
+	else	/* resume of a job that runs; pause and cancel end the loop */
+		bf_job_answer(job, request, json_object());
+	if (!ret)
+		return 0;
+	if (command == BF_JOB_SYNC)
+		return ret;
+	bf_log_error(err);
+	job->reconnect = job->session_over;
+	if (!job->session_over)
+		settle_state(job);
+	return job->session_over ? ret : 0;
+}
+
+/* ---- the loops ---- */
+
+static int one_shot(struct bf_job *job, bool *done, struct bf_error *err)
+{
+	struct bf_cutover_options options = {
+		.max_downtime_ns = job->config->max_downtime_ns,
+		.then = job->config->then,
+		.then_given = job->config->then_given,
+	};
+	int ret;
+
+	if (job->tracked)
+		return bf_cutover(job, &options, done, err);
+	/* A list of extents makes no target whole: nothing is to be cut over. */
+	ret = job->options->extents_path ? 0 :
+	      bf_session_cutover(job->session, job->epoch, err);
+	*done = !ret;
+	if (!ret)
+		bf_job_set_state(job, BF_JOB_DONE);
+	return ret;
+}
+
+/* Return: 0 when done; an error when the session is over. */
+static int serve(struct bf_job *job, struct bf_error *err)
+{
+	bool done = false;
+	int ret = catch_up(job, err);
+
+	if (!ret && job->options->one_shot)
+		return one_shot(job, &done, err);
+	while (!ret && !done) {
+		struct bf_job_request *request;
+		uint64_t next_ns = bf_now_ns() + job->config->interval_ns;
+
+		bf_job_wait(job, next_ns);
+		if (bf_job_ending(job))
+			return bf_fail(err, BF_E_CANCELLED, ECANCELED,
+				       "the operator ended it");
+		request = bf_job_next_request(job);
+		ret = request ? serve_request(job, request, &done, err) :
+				catch_up(job, err);
+	}
+	return ret;
+}
+
+/* Until resume, cancel or stop; the session is closed meanwhile. */
+static void stay_paused(struct bf_job *job)
+{
+	struct bf_error paused;
+
+	bf_job_set_state(job, BF_JOB_PAUSED);
+	bf_info("job %s: paused", job->config->name);
+	bf_fail(&paused, BF_E_STATE, EBUSY,
+		"job %s is paused: `blkferry resume %s` first",
+		job->config->name, job->config->name);
+	while (bf_job_paused(job) && !bf_job_stopping(job) &&
+	       !bf_job_cancelled(job)) {
+		bf_job_answer_all(job, BF_JOB_PAUSE);
+		bf_job_refuse_all(job, BF_JOB_SYNC, &paused);
+		bf_job_refuse_all(job, BF_JOB_CUT_OVER, &paused);
+		bf_job_refuse_all(job, BF_JOB_VERIFY, &paused);
+		bf_job_sleep(job, UINT64_MAX);
+	}
+	bf_job_answer_all(job, BF_JOB_RESUME);
+}
+
+static int run_once(struct bf_job *job, struct bf_error *err)
+{
+	int ret;
+
+	job->reconnect = job->session_over = false;
+	ret = bf_job_connect(job, err);
+	if (!ret)
+		ret = serve(job, err);
+	bf_job_disconnect(job);
+	return ret;
+}
+
+/* A lost connection is waited for, longer each time until a pass succeeds. */
+static void back_off(struct bf_job *job, uint64_t *wait_ns, uint64_t *passes,
+		     const struct bf_error *why)
+{
+	char text[BF_UNIT_TEXT_BYTES];
+	uint64_t until_ns;
+
+	if (job->passes != *passes)
+		*wait_ns = BACKOFF_MIN_NS;
+	*passes = job->passes;
+	set_reason(job, BF_JOB_CONNECTING, why);
+	bf_warn("job %s: %s; again in %s", job->config->name, why->text,
+		bf_format_time(*wait_ns, text));
+	until_ns = bf_now_ns() + *wait_ns;
+	while (!bf_job_ending(job) && bf_now_ns() < until_ns)
+		bf_job_sleep(job, until_ns);
+	*wait_ns = *wait_ns * 2 < BACKOFF_MAX_NS ? *wait_ns * 2 :
+						   BACKOFF_MAX_NS;
+}
+
+static int cancel(struct bf_job *job, struct bf_error *err)
+{
+	int ret = bf_job_untrack(job, err);
+
+	/* A record on a disk that stays frozen cannot be removed. */
+	if (!ret && !job->record_frozen)
+		ret = bf_job_record_remove(job, err);
+	bf_job_set_state(job, BF_JOB_CANCELLED);
+	bf_job_answer_all(job, BF_JOB_CANCEL);
+	if (ret)
+		return ret;
+	bf_info("job %s: cancelled; its trackers and records are gone, the target stays as it is",
+		job->config->name);
+	return 0;
+}
+
+static int run_states(struct bf_job *job, struct bf_error *err)
+{
+	uint64_t wait_ns = BACKOFF_MIN_NS, passes = 0;
+	unsigned int tries = 0;
+
+	for (;;) {
+		int ret = bf_job_ending(job) ? -ECANCELED : run_once(job, err);
+
+		if (!ret)
+			return 0;
+		if (bf_job_cancelled(job))
+			return cancel(job, err);
+		if (bf_job_stopping(job)) {
+			bf_job_set_state(job, BF_JOB_STOPPED);
+			return 0;
+		}
+		if (bf_job_paused(job)) {
+			stay_paused(job);
+			continue;
+		}
+		/* A cutover was rolled back, a pause taken back: go on. */
+		if (job->reconnect || err->code == BF_E_CANCELLED)
+			continue;
+		if (!bf_job_retryable(err) ||
+		    (job->options->one_shot && ++tries >= ONE_SHOT_TRIES) ||
+		    (job->options->one_shot && !job->epoch))
+			return ret;
+		back_off(job, &wait_ns, &passes, err);
+	}
+}
+
+/* ---- beginning and end ---- */
+
+static int init(struct bf_job *job, const struct bf_job_options *options,
+		struct bf_error *err)
+{
+	job->options = options;
+	job->config = options->config;
+	job->tracked = !options->no_tracker && !options->extents_path &&
+		       !options->insecure_torn;
+	job->requests_end = &job->requests;
+	pthread_mutex_init(&job->lock, NULL);
+	bf_converge_init(&job->converge);
+	job->settings.level = job->config->level;
+	job->nr_disks = job->config->nr_disks;
+	job->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	job->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	job->disks = calloc(job->nr_disks + 1, sizeof(*job->disks));
+	job->session_disks = calloc(job->nr_disks + 1,
+				    sizeof(*job->session_disks));
+	job->result = calloc(1, sizeof(*job->result));
+	if (!job->disks || !job->session_disks || !job->result ||
+	    job->wake_fd < 0 || job->quit_fd < 0)
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		job->disks[i].fd = -1;
+	if (!job->nr_disks || job->nr_disks > WIRE_DISKS_MAX)
+		return bf_fail(err, BF_E_CONFIG, EINVAL,
+			       "job %s has %u disks; 1 to %d are possible",
+			       job->config->name, job->nr_disks,
+			       WIRE_DISKS_MAX);
+	return 0;
+}
+
+static void clean_up(struct bf_job *job)
+{
+	bf_job_disconnect(job);
+	if (job->disks)
+		bf_job_close_disks(job);
+	bf_events_close(job->events);
+	bf_netlink_close(job->nl);
+	bf_netlink_close(job->nl_monitor);
+	bf_tls_free(job->tls);
+	bf_identity_free(job->identity);
+	json_decref(job->last_pass);
+	json_decref(job->cutover);
+	free(job->disks);
+	free(job->session_disks);
+	free(job->result);
+	if (job->wake_fd >= 0)
+		close(job->wake_fd);
+	if (job->quit_fd >= 0)
+		close(job->quit_fd);
+	if (job->peer_fd >= 0)
+		close(job->peer_fd);
+	pthread_mutex_destroy(&job->lock);
+}
+
+static int prepare(struct bf_job *job, struct bf_error *err)
+{
+	int ret = bf_job_open_disks(job, err);
+
+	if (!ret)
+		ret = bf_job_plan(job, err);
+	/* The socket is the job's lock as well: a second run ends here. */
+	if (!ret)
+		ret = bf_job_control_start(job, err);
+	if (!ret)
+		ret = bf_job_monitor_start(job, err);
+	if (!ret)
+		ret = bf_job_record_load(job, err);
+	return ret ? ret : bf_job_track(job, err);
+}
+
+/*
+ * The source is cut over and frozen: its power goes off without another write.
+ * Whoever asked gets a moment to print the report.
+ */
+static void power_off(struct bf_job *job)
+{
+	struct pollfd wait = { job->peer_fd, POLLIN, 0 };
+
+	if (job->peer_fd >= 0)
+		poll(&wait, 1, PRINT_WAIT_MS);
+	reboot(RB_POWER_OFF);
+}
+
+static void end_requests(struct bf_job *job)
+{
+	struct bf_error over;
+
+	bf_fail(&over, BF_E_NOT_RUNNING, ESRCH, "job %s has ended: %s",
+		job->config->name, bf_job_state_name(job->state));
+	if (job->control)
+		bf_job_control_stop(job, &over);
+}
+
+int bf_job_run(const struct bf_job_options *options, json_t **outcome,
+	       struct bf_error *err)
+{
+	struct bf_job job = { .wake_fd = -1, .quit_fd = -1, .peer_fd = -1 };
+	int ret = init(&job, options, err);
+
+	if (!ret)
+		ret = prepare(&job, err);
+	if (!ret)
+		ret = run_states(&job, err);
+	if (ret)
+		set_reason(&job, BF_JOB_FAILED, err);
+	bf_job_monitor_stop(&job);
+	end_requests(&job);
+	*outcome = bf_job_status(&job);
+	if (!ret && job.power_off)
+		power_off(&job);
+	clean_up(&job);
+	return ret;
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Job, pass: one pass of the session flows in, figures for status and forecast
+ * flow out, and doubt that the tracker raised (RULE 3): a reason that stands
+ * after a pass makes all of its disk dirty, and the pass that sends that clears
+ * it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "lib/units.h"
+#include "source/job_state.h"
+
+bool bf_job_whole_due(const struct bf_job *job)
+{
+	if (job->options->extents_path)
+		return false;
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		if (job->disks[i].whole)
+			return true;
+	return !job->target_complete;
+}
+
+/* A file's list, or a file that nobody tracks, is dirty once. */
+static uint64_t tracker_dirty_bytes(struct bf_netlink *nl,
+				    const struct bf_job_disk *disk)
+{
+	struct bf_tracker tracker;
+
+	if (!nl || bf_tracker_get(nl, disk->tracker.id, &tracker, NULL))
+		return 0;
+	return tracker.stats[BLKFERRY_STAT_DIRTY_BYTES];
+}
+
+uint64_t bf_job_dirty_bytes(struct bf_job *job)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		bytes += tracker_dirty_bytes(job->nl, &job->disks[i]);
+	return bytes;
+}
+
+struct bf_forecast bf_job_forecast(struct bf_job *job)
+{
+	uint64_t dirty_bytes = bf_job_dirty_bytes(job);
+	struct bf_forecast forecast;
+
+	pthread_mutex_lock(&job->lock);
+	forecast = bf_converge_forecast(&job->converge, dirty_bytes);
+	pthread_mutex_unlock(&job->lock);
+	return forecast;
+}
+
+static const char *kind_name(enum wire_pass_kind kind)
+{
+	return kind == WIRE_PASS_FULL ? "full" :
+	       kind == WIRE_PASS_DELTA ? "delta" : "last";
+}
+
+static void pass_started(struct bf_job *job, enum wire_pass_kind kind)
+{
+	pthread_mutex_lock(&job->lock);
+	job->pass_kind = kind_name(kind);
+	job->pass_started_ns = bf_now_ns();
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* No allocation but jansson's, from locked memory: also under the freeze. */
+static json_t *describe(const struct bf_job *job, enum wire_pass_kind kind)
+{
+	const struct bf_pass_result *result = job->result;
+	json_t *disks = json_array();
+
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		const struct bf_pass_disk_result *disk = &result->disks[i];
+		json_t *entry = json_pack("{ss, sI, sI, sI, sI}", "name",
+			job->disks[i].config->name, "generation",
+			(json_int_t)disk->generation, "blocks",
+			(json_int_t)disk->nr_blocks, "data_bytes",
+			(json_int_t)disk->data_bytes, "zero_bytes",
+			(json_int_t)disk->zero_bytes);
+
+		if (disk->writes != UINT64_MAX)
+			json_object_set_new(entry, "writes",
+					    json_integer(disk->writes));
+		json_array_append_new(disks, entry);
+	}
+	return json_pack("{ss, sI, sI, sI, sI, sI, sI, sI, sI, so}",
+			 "kind", kind_name(kind),
+			 "blocks", (json_int_t)result->nr_blocks,
+			 "raw_bytes", (json_int_t)result->raw_bytes,
+			 "data_bytes", (json_int_t)result->data_bytes,
+			 "zero_bytes", (json_int_t)result->zero_bytes,
+			 "wire_bytes", (json_int_t)result->wire_bytes,
+			 "duration_ns", (json_int_t)result->duration_ns,
+			 "begin_ns", (json_int_t)result->begin_ns,
+			 "barrier_ns", (json_int_t)result->barrier_ns,
+			 "disks", disks);
+}
+
+static void pass_ended(struct bf_job *job, enum wire_pass_kind kind, int ret)
+{
+	const struct bf_pass_result *result = job->result;
+
+	pthread_mutex_lock(&job->lock);
+	job->pass_kind = NULL;
+	if (!ret) {
+		job->passes++;
+		json_decref(job->last_pass);
+		job->last_pass = describe(job, kind);
+		bf_converge_pass(&job->converge, result->raw_bytes,
+				 result->duration_ns, result->begin_ns,
+				 result->barrier_ns);
+		for (uint32_t i = 0; i < job->nr_disks; i++) {
+			job->disks[i].generation = result->disks[i].generation;
+			job->disks[i].reasons = result->disks[i].reasons;
+		}
+	}
+	pthread_mutex_unlock(&job->lock);
+}
+
+static int run_pass(struct bf_job *job, enum wire_pass_kind kind, bool complete,
+		    const struct bf_reasons *resynced, struct bf_error *err)
+{
+	int ret;
+
+	pass_started(job, kind);
+	ret = bf_pass_run(job->session, kind, complete, resynced, job->result,
+			  err);
+	pass_ended(job, kind, ret);
+	if (ret)
+		job->session_over = true;
+	return ret;
+}
+
+static void tell_pass(const struct bf_job *job, enum wire_pass_kind kind)
+{
+	const struct bf_pass_result *result = job->result;
+	char raw[BF_UNIT_TEXT_BYTES], wire[BF_UNIT_TEXT_BYTES];
+	char time[BF_UNIT_TEXT_BYTES];
+
+	bf_info("job %s: pass %llu (%s): %s changed, %s on the wire, %s",
+		job->config->name, (unsigned long long)job->passes,
+		kind_name(kind), bf_format_size(result->raw_bytes, raw),
+		bf_format_size(result->wire_bytes, wire),
+		bf_format_time(result->duration_ns, time));
+}
+
+static int full_pass(struct bf_job *job, struct bf_error *err)
+{
+	_cleanup_free_ struct bf_reasons *resynced = NULL;
+	int ret;
+
+	resynced = calloc(job->nr_disks, sizeof(*resynced));
+	if (!resynced)
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		if (job->disks[i].whole)
+			resynced[i] = job->disks[i].seen;
+	bf_job_set_state(job, job->target_complete ? BF_JOB_RESYNCING :
+			 BF_JOB_FULL);
+	ret = run_pass(job, WIRE_PASS_FULL, true, resynced, err);
+	if (ret)
+		return ret;
+	/* disk->seen stays: it says up to where reasons were cleared. */
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		job->disks[i].whole = false;
+	job->target_complete = true;
+	tell_pass(job, WIRE_PASS_FULL);
+	return bf_job_record_store(job, "delta", err);
+}
+
+int bf_job_pass(struct bf_job *job, struct bf_error *err)
+{
+	int ret;
+
+	if (bf_job_whole_due(job))
+		return full_pass(job, err);
+	ret = run_pass(job, WIRE_PASS_DELTA, false, NULL, err);
+	if (!ret)
+		tell_pass(job, WIRE_PASS_DELTA);
+	return ret;
+}
+
+int bf_job_last_pass(struct bf_job *job, struct bf_error *err)
+{
+	return run_pass(job, WIRE_PASS_LAST, false, NULL, err);
+}
+
+/* ---- doubt ---- */
+
+/* The lowest reason that neither the module nor a full pass has cleared. */
+static uint32_t standing(const struct bf_job_disk *disk,
+			 const struct bf_reasons *reasons)
+{
+	for (uint32_t id = 1; id <= BLKFERRY_REASON_MAX; id++) {
+		const struct bf_reason_counts *counts = &reasons->by_id[id];
+
+		if (counts->raised > counts->cleared &&
+		    counts->raised > disk->seen.by_id[id].raised)
+			return id;
+	}
+	return BLKFERRY_REASON_NONE;
+}
+
+static int cannot_resync(const struct bf_job *job,
+			 const struct bf_job_disk *disk, uint32_t reason,
+			 struct bf_error *err)
+{
+	return bf_fail(err, BF_E_RESYNC, reason == BLKFERRY_REASON_GONE ?
+		       ENODEV : ESTALE,
+		       "disk %s: %s `blkferry untrack %s`, then run %s again: a full copy follows",
+		       disk->config->name, bf_reason_text(reason),
+		       disk->tracker.name, job->config->name);
+}
+
+int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err)
+{
+	int ret = 0;
+
+	*resync = false;
+	for (uint32_t i = 0; i < job->nr_disks && !ret; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+		uint32_t reason = standing(disk, &job->result->disks[i].reasons);
+
+		if (!reason)
+			continue;
+		if (reason == BLKFERRY_REASON_GONE ||
+		    reason == BLKFERRY_REASON_RESIZED)
+			return cannot_resync(job, disk, reason, err);
+		bf_warn("job %s: disk %s needs a resync: %s", job->config->name,
+			disk->config->name, bf_reason_text(reason));
+		ret = bf_job_mark_all(job, disk, err);
+		*resync = true;
+	}
+	return ret;
+}

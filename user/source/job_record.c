@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Job, record: what the source durably knows flows out after each claim and at
+ * each turn of the job, and in at its next start: whose content the target
+ * held (tracker and cookie), and in which epoch. A pass is resumed only where
+ * record, tracker and target agree.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/config.h"
+#include "lib/record.h"
+#include "lib/units.h"
+#include "source/job_state.h"
+
+#define RECORD_KIND "source-job"
+
+static void record_path(const struct bf_job *job, char path[BF_PATH_BYTES])
+{
+	snprintf(path, BF_PATH_BYTES, "%s/%s.json", job->options->records_dir,
+		 job->config->name);
+}
+
+static bool has_record(const struct bf_job *job)
+{
+	return job->tracked;	/* without a tracker nothing is resumed */
+}
+
+static struct bf_job_disk *find_disk(struct bf_job *job, const char *name)
+{
+	for (uint32_t i = 0; name && i < job->nr_disks; i++)
+		if (!strcmp(job->disks[i].config->name, name))
+			return &job->disks[i];
+	return NULL;
+}
+
+static void load_disk(struct bf_job *job, const json_t *entry)
+{
+	const char *name = json_string_value(json_object_get(entry, "name"));
+	const char *uuid = json_string_value(json_object_get(entry, "tracker"));
+	const char *cookie = json_string_value(json_object_get(entry, "cookie"));
+	struct bf_job_disk *disk = find_disk(job, name);
+
+	if (!disk || !uuid || !cookie)
+		return;
+	disk->recorded = !bf_parse_uuid(uuid, disk->record_uuid) &&
+			 !bf_parse_uuid(cookie, disk->record_cookie);
+}
+
+int bf_job_record_load(struct bf_job *job, struct bf_error *err)
+{
+	char path[BF_PATH_BYTES];
+	json_t *body, *entry;
+	size_t index;
+	int ret;
+
+	if (!has_record(job))
+		return 0;
+	record_path(job, path);
+	ret = bf_record_load(path, RECORD_KIND, &body, err);
+	if (ret)
+		return err->code == BF_E_NOT_FOUND ? 0 : ret;
+	json_array_foreach(json_object_get(body, "disks"), index, entry)
+		load_disk(job, entry);
+	json_decref(body);
+	return 0;
+}
+
+static json_t *disk_entry(const struct bf_job_disk *disk)
+{
+	char uuid[37], cookie[37];
+
+	bf_format_uuid(disk->record_uuid, uuid);
+	bf_format_uuid(disk->record_cookie, cookie);
+	return json_pack("{ss, ss, ss, sI}", "name", disk->config->name,
+			 "tracker", uuid, "cookie", cookie, "generation",
+			 (json_int_t)disk->generation);
+}
+
+int bf_job_record_store(struct bf_job *job, const char *phase,
+			struct bf_error *err)
+{
+	json_t *disks, *body;
+	char path[BF_PATH_BYTES];
+	int ret;
+
+	if (!has_record(job))
+		return 0;
+	disks = json_array();
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		json_array_append_new(disks, disk_entry(&job->disks[i]));
+	body = json_pack("{ss, ss, ss, ss, sI, sI, so}", "job",
+			 job->config->name, "phase", phase, "mode",
+			 job->mode ? job->mode : "", "mode_reason",
+			 job->mode_reason, "epoch", (json_int_t)job->epoch,
+			 "passes", (json_int_t)job->passes, "disks", disks);
+	if (!body)
+		return bf_fail(err, BF_E_RECORD, ENOMEM, "out of memory");
+	record_path(job, path);
+	ret = bf_record_store(path, RECORD_KIND, body, err);
+	json_decref(body);
+	return ret;
+}
+
+int bf_job_record_remove(struct bf_job *job, struct bf_error *err)
+{
+	char path[BF_PATH_BYTES];
+	int ret;
+
+	if (!has_record(job))
+		return 0;
+	record_path(job, path);
+	ret = bf_record_remove(path, err);
+	return ret == -ENOENT ? 0 : ret;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Job, from the inside: what its parts share.
+ *
+ * Threads: the job's thread runs the states, owns disks, session and records.
+ * The monitor's thread samples, reports progress and watches the stop_fd. The
+ * control socket's thread answers "status" and queues every other request.
+ * @lock guards what is named below it; it is a leaf but for the session's
+ * interrupt, which takes no lock.
+ */
+#ifndef BF_SOURCE_JOB_STATE_H
+#define BF_SOURCE_JOB_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "lib/control.h"
+#include "lib/identity.h"
+#include "lib/netlink.h"
+#include "source/converge.h"
+#include "source/holders.h"
+#include "source/job.h"
+#include "source/pass.h"
+#include "target/receiver.h"
+
+enum bf_job_state {
+	BF_JOB_PLAN,
+	BF_JOB_CONNECTING,
+	BF_JOB_FULL,
+	BF_JOB_RESYNCING,
+	BF_JOB_DELTA,
+	BF_JOB_READY,
+	BF_JOB_CUTOVER,
+	BF_JOB_PAUSED,
+	BF_JOB_DONE,
+	BF_JOB_STOPPED,
+	BF_JOB_CANCELLED,
+	BF_JOB_FAILED,
+};
+
+enum bf_job_command {
+	BF_JOB_SYNC,
+	BF_JOB_PAUSE,
+	BF_JOB_RESUME,
+	BF_JOB_CANCEL,
+	BF_JOB_CUT_OVER,
+	BF_JOB_VERIFY,
+};
+
+/* A word of the operator, until it is answered. */
+struct bf_job_request {
+	enum bf_job_command command;
+	struct bf_control_client *client;	/* NULL: nobody waits */
+	uint64_t max_downtime_ns;		/* of CUT_OVER */
+	enum bf_then then;
+	bool then_given;
+	struct bf_job_request *next;
+};
+
+struct bf_job_disk {
+	const struct bf_disk_config *config;
+	int fd;				/* O_DIRECT */
+	dev_t dev;			/* 0: a regular file */
+	uint64_t size_bytes;
+	struct bf_tracker tracker;	/* of a tracked job */
+	struct bf_extents *extents;
+	/* What our record says of it. */
+	bool recorded;
+	uint8_t record_uuid[16], record_cookie[16];
+	/*
+	 * All of it is, or was, marked dirty, and a pass that began afterwards
+	 * is to end before the target is whole again; it clears the reasons up
+	 * to the counts in @seen.
+	 */
+	bool whole;
+	struct bf_reasons seen;
+	/* By lock. */
+	uint64_t dirty_bytes;
+	uint64_t generation;
+	uint64_t passthrough;
+	struct bf_reasons reasons;
+};
+
+struct bf_job {
+	const struct bf_job_options *options;
+	const struct bf_job_config *config;
+	bool tracked;			/* the module knows what changes */
+	struct bf_job_disk *disks;
+	uint32_t nr_disks;
+	struct bf_session_disk *session_disks;
+	struct bf_netlink *nl;		/* the job's thread's */
+	struct bf_netlink *nl_monitor;	/* the monitor's */
+	struct bf_events *events;
+	struct bf_identity *identity;
+	struct bf_tls *tls;
+	struct bf_session_settings settings;
+	struct bf_local_target *local;
+	struct bf_pass_result *result;	/* of the last pass */
+	uint64_t epoch;			/* claimed by the session */
+	bool target_complete;		/* it has once been whole */
+	bool session_over;		/* an error ended it */
+	bool reconnect;			/* at once: only a request failed */
+	bool record_frozen;		/* it cannot be written any more */
+	bool power_off;			/* cut over, as the last thing to do */
+	int peer_fd;			/* pidfd of who asked for it, or -1 */
+	int wake_fd;			/* eventfd: a request, stop, cancel */
+	int quit_fd;			/* eventfd: ends the monitor */
+	pthread_t monitor;
+	bool has_monitor;
+	struct bf_control_server *control;
+	_Atomic bool frozen;		/* no line, no file, no progress */
+
+	pthread_mutex_t lock;
+	enum bf_job_state state;
+	const char *mode;		/* "full", "resume", ... or NULL */
+	char mode_reason[256];
+	struct bf_error reason;		/* why it failed or waits */
+	struct bf_session *session;
+	bool stop, cancel, pause;	/* asked for */
+	struct bf_job_request *requests, **requests_end;
+	struct bf_control_client *asking;	/* gets progress events */
+	struct bf_converge converge;
+	uint64_t passes;		/* completed */
+	const char *pass_kind;		/* of the running one, or NULL */
+	uint64_t pass_started_ns;
+	uint64_t raw_before, wire_before;	/* of sessions that ended */
+	uint64_t sample_ns, sample_raw, sample_wire;
+	double raw_rate, wire_rate;	/* bytes a second */
+	json_t *last_pass;
+	json_t *cutover;		/* report of the last attempt */
+};
+
+/* ---- job.c ---- */
+void bf_job_set_state(struct bf_job *job, enum bf_job_state state);
+const char *bf_job_state_name(enum bf_job_state state);
+
+/* ---- job_disks.c: open and track ---- */
+int bf_job_open_disks(struct bf_job *job, struct bf_error *err);
+void bf_job_close_disks(struct bf_job *job);
+/* Trackers are created, or adopted from a run before. */
+int bf_job_track(struct bf_job *job, struct bf_error *err);
+int bf_job_untrack(struct bf_job *job, struct bf_error *err);
+/* All of the disk becomes dirty; a full pass is due. */
+int bf_job_mark_all(struct bf_job *job, struct bf_job_disk *disk,
+		    struct bf_error *err);
+
+/* ---- plan.c: what is refused before anything is begun ---- */
+int bf_job_plan(struct bf_job *job, struct bf_error *err);
+int bf_job_find_holders(const struct bf_job *job, struct bf_holders *holders,
+			struct bf_error *err);
+
+/* ---- job_record.c ---- */
+/* Fills in what is recorded of each disk; none is no failure. */
+int bf_job_record_load(struct bf_job *job, struct bf_error *err);
+int bf_job_record_store(struct bf_job *job, const char *phase,
+			struct bf_error *err);
+int bf_job_record_remove(struct bf_job *job, struct bf_error *err);
+
+/* ---- job_link.c: to the target and back ---- */
+/* Opens a session, decides how to go on, claims. */
+int bf_job_connect(struct bf_job *job, struct bf_error *err);
+/* Opens a session and nothing else. */
+int bf_job_open_session(struct bf_job *job, struct bf_error *err);
+void bf_job_disconnect(struct bf_job *job);
+/* Would trying again help? */
+bool bf_job_retryable(const struct bf_error *err);
+
+/* ---- job_pass.c ---- */
+/* A delta pass, or the full one that is due. */
+int bf_job_pass(struct bf_job *job, struct bf_error *err);
+/* Under the freeze. */
+int bf_job_last_pass(struct bf_job *job, struct bf_error *err);
+bool bf_job_whole_due(const struct bf_job *job);
+/* Reasons that stand after the last pass; marks those disks. */
+int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err);
+uint64_t bf_job_dirty_bytes(struct bf_job *job);	/* asks the module */
+struct bf_forecast bf_job_forecast(struct bf_job *job);
+
+/* ---- job_verify.c ---- */
+int bf_job_verify(struct bf_job *job, json_t **report, struct bf_error *err);
+
+/* ---- job_control.c: requests ---- */
+int bf_job_control_start(struct bf_job *job, struct bf_error *err);
+void bf_job_control_stop(struct bf_job *job, const struct bf_error *why);
+struct bf_job_request *bf_job_next_request(struct bf_job *job);
+void bf_job_answer(struct bf_job *job, struct bf_job_request *request,
+		   json_t *answer);
+void bf_job_refuse(struct bf_job *job, struct bf_job_request *request,
+		   const struct bf_error *err);
+/* As if the stop_fd had become readable. */
+void bf_job_stop(struct bf_job *job);
+/* Stop, cancel or pause: what runs is to end soon. */
+bool bf_job_ending(struct bf_job *job);
+bool bf_job_stopping(struct bf_job *job);
+bool bf_job_cancelled(struct bf_job *job);
+bool bf_job_paused(struct bf_job *job);
+/* All requests of one kind that wait. */
+void bf_job_answer_all(struct bf_job *job, enum bf_job_command command);
+void bf_job_refuse_all(struct bf_job *job, enum bf_job_command command,
+		       const struct bf_error *err);
+/* Until @deadline_ns or the next word of anybody. */
+void bf_job_sleep(struct bf_job *job, uint64_t deadline_ns);
+/* Until @deadline_ns, a request, an event of a tracker or an end. */
+void bf_job_wait(struct bf_job *job, uint64_t deadline_ns);
+
+/* ---- job_status.c ---- */
+json_t *bf_job_status(struct bf_job *job);
+int bf_job_monitor_start(struct bf_job *job, struct bf_error *err);
+void bf_job_monitor_stop(struct bf_job *job);
+
+#endif /* BF_SOURCE_JOB_STATE_H */

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Job, verify: digests of both sides flow in; "identical", or the blocks that
+ * really differ, flow out. Never cries wolf: trackers of its own
+ * (JOB.DISK.verify) say what was written meanwhile. A round is: drain them, a
+ * pass of the job, compare what is suspect. A block that differs and was
+ * written since the drain stays suspect; one that was not has a strike, and
+ * two strikes in a row are a difference: a write that was in flight over one
+ * round cannot be in flight, unseen, over two.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "source/job_state.h"
+
+#define ROUNDS_MAX 50
+#define STRIKES 2
+#define BLOCK_BYTES (64u << 10)		/* finest unit is the tracker's anyway */
+#define SUSPECTS_MAX (1u << 20)
+
+struct suspects {
+	struct bf_extent *extents;
+	uint8_t *strikes;		/* without a write, so far */
+	size_t nr, room;
+};
+
+struct verify_disk {
+	struct bf_job_disk *disk;
+	uint32_t index;
+	struct bf_tracker tracker;
+	struct bf_extents *extents;	/* what was written meanwhile */
+	bool created;
+	struct suspects suspects;	/* of the last round, ascending */
+	uint64_t compared_bytes;
+	uint64_t differing_blocks, differing_bytes;
+	struct bf_extent first;
+};
+
+static void suspects_free(struct suspects *suspects)
+{
+	free(suspects->extents);
+	free(suspects->strikes);
+	*suspects = (struct suspects){ 0 };
+}
+
+static int suspects_add(struct suspects *suspects, uint64_t offset_bytes,
+			uint64_t length_bytes, uint8_t strikes)
+{
+	size_t room = suspects->room ? suspects->room * 2 : 64;
+
+	if (suspects->nr >= SUSPECTS_MAX)
+		return -E2BIG;
+	if (suspects->nr == suspects->room) {
+		struct bf_extent *extents = reallocarray(suspects->extents,
+							 room, sizeof(*extents));
+		uint8_t *grown;
+
+		if (extents)
+			suspects->extents = extents;
+		grown = realloc(suspects->strikes, room);
+		if (grown)
+			suspects->strikes = grown;
+		if (!extents || !grown)
+			return -ENOMEM;
+		suspects->room = room;
+	}
+	suspects->extents[suspects->nr] =
+		(struct bf_extent){ offset_bytes, length_bytes };
+	suspects->strikes[suspects->nr++] = strikes;
+	return 0;
+}
+
+/* ---- the trackers of a verify ---- */
+
+static int open_tracker(struct bf_job *job, struct verify_disk *verify,
+			struct bf_error *err)
+{
+	struct bf_job_disk *disk = verify->disk;
+	char name[BLKFERRY_NAME_MAX + 1];
+	int ret;
+
+	if (snprintf(name, sizeof(name), "%s.verify", disk->tracker.name) >=
+	    (int)sizeof(name))
+		return bf_fail(err, BF_E_CONFIG, ENAMETOOLONG,
+			       "the name of tracker %s is too long to add .verify: shorten the names of job or disk",
+			       disk->tracker.name);
+	/* Of a verify that was cut short. */
+	if (!bf_tracker_find(job->nl, name, &verify->tracker, err) &&
+	    bf_tracker_delete(job->nl, verify->tracker.id, err))
+		return -EBUSY;
+	ret = bf_tracker_create(job->nl, disk->fd, name,
+				disk->tracker.granularity_bytes, false,
+				&verify->tracker, err);
+	if (ret)
+		return ret;
+	verify->created = true;
+	return bf_extents_netlink(&verify->extents, job->nl, &verify->tracker,
+				  disk->fd, err);
+}
+
+static void close_tracker(struct bf_job *job, struct verify_disk *verify)
+{
+	struct bf_error err;
+
+	if (verify->extents)
+		verify->extents->ops->close(verify->extents);
+	if (verify->created &&
+	    bf_tracker_delete(job->nl, verify->tracker.id, &err))
+		bf_warn("%s", err.text);
+	suspects_free(&verify->suspects);
+}
+
+/* Forgets what was written so far. */
+static int drain_away(struct verify_disk *verify, struct bf_error *err)
+{
+	struct bf_generation generation;
+	int ret = verify->extents->ops->begin(&verify->extents, 1, &generation,
+					      err);
+
+	return ret ? ret : verify->extents->ops->finish(verify->extents,
+							generation.nr_blocks,
+							NULL, err);
+}
+
+/* ---- one comparison ---- */
+
+struct comparison {
+	struct suspects found;
+	const struct suspects *before;	/* NULL: the first round */
+	size_t at;			/* in before: both ascend */
+};
+
+/* Strikes of what was suspect before; the whole disk has none. */
+static uint8_t strikes_before(struct comparison *comparison,
+			      uint64_t offset_bytes)
+{
+	const struct suspects *before = comparison->before;
+
+	while (before && comparison->at < before->nr &&
+	       before->extents[comparison->at].offset_bytes +
+	       before->extents[comparison->at].length_bytes <= offset_bytes)
+		comparison->at++;
+	return before && comparison->at < before->nr ?
+	       before->strikes[comparison->at] : 0;
+}
+
+static int on_differ(void *context, uint64_t offset_bytes,
+		     uint64_t length_bytes)
+{
+	struct comparison *comparison = context;
+
+	return suspects_add(&comparison->found, offset_bytes, length_bytes,
+			    strikes_before(comparison, offset_bytes));
+}
+
+static bool overlap(const struct bf_extent *a, const struct bf_extent *b)
+{
+	return a->offset_bytes < b->offset_bytes + b->length_bytes &&
+	       b->offset_bytes < a->offset_bytes + a->length_bytes;
+}
+
+/* A written block starts anew, an unwritten one gets a strike. */
+static void judge(struct suspects *found, const struct bf_extent *written,
+		  size_t nr_written, uint8_t *touched, size_t *from)
+{
+	size_t i = *from;
+
+	for (size_t w = 0; w < nr_written; w++) {
+		while (i < found->nr &&
+		       found->extents[i].offset_bytes +
+		       found->extents[i].length_bytes <=
+		       written[w].offset_bytes)
+			i++;
+		for (size_t k = i; k < found->nr &&
+		     overlap(&found->extents[k], &written[w]); k++)
+			touched[k] = 1;
+	}
+	*from = i;
+}
+
+/* Walks what was written since drain_away and judges the suspects by it. */
+static int judge_all(struct verify_disk *verify, struct suspects *found,
+		     struct bf_error *err)
+{
+	_cleanup_free_ uint8_t *touched = calloc(found->nr + 1, 1);
+	struct bf_generation generation;
+	uint64_t from_bytes = 0, total;
+	struct bf_extent written[256];
+	size_t nr, at = 0;
+	bool end = false;
+	int ret;
+
+	if (!touched)
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	ret = verify->extents->ops->begin(&verify->extents, 1, &generation,
+					  err);
+	while (!ret && !end) {
+		ret = verify->extents->ops->walk(verify->extents, from_bytes,
+						 written, 256, &nr, &from_bytes,
+						 &end, &total, err);
+		if (!ret)
+			judge(found, written, nr, touched, &at);
+	}
+	if (!ret)
+		ret = verify->extents->ops->finish(verify->extents,
+						   generation.nr_blocks, NULL,
+						   err);
+	for (size_t i = 0; i < found->nr; i++)
+		found->strikes[i] = touched[i] ? 0 : found->strikes[i] + 1;
+	return ret;
+}
+
+static int compare(struct bf_job *job, struct verify_disk *verify, bool first,
+		   struct bf_error *err)
+{
+	_cleanup_(suspects_free) struct suspects before = verify->suspects;
+	struct comparison comparison = { .before = first ? NULL : &before };
+	uint32_t block_bytes = verify->disk->tracker.granularity_bytes;
+	struct bf_verify_result result;
+	int ret;
+
+	if (block_bytes > WIRE_RAW_MAX)
+		block_bytes = WIRE_RAW_MAX;
+
+	verify->suspects = (struct suspects){ 0 };
+	if (!first && !before.nr)
+		return 0;
+	/* Whole disks in larger blocks first: fewer digests travel. */
+	if (first && block_bytes < BLOCK_BYTES)
+		block_bytes = BLOCK_BYTES;
+	ret = bf_session_verify(job->session, verify->index,
+				first ? NULL : before.extents, before.nr,
+				block_bytes, on_differ, &comparison, &result,
+				err);
+	if (ret)
+		job->session_over = true;
+	if (!ret && first)
+		verify->compared_bytes = result.compared_bytes;
+	if (!ret)
+		ret = judge_all(verify, &comparison.found, err);
+	verify->suspects = comparison.found;
+	return ret;
+}
+
+/* Takes the convicted out of the suspects. */
+static void convict(struct verify_disk *verify)
+{
+	struct suspects *suspects = &verify->suspects;
+	uint32_t block_bytes = verify->disk->tracker.granularity_bytes;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < suspects->nr; i++) {
+		if (suspects->strikes[i] < STRIKES) {
+			suspects->extents[kept] = suspects->extents[i];
+			suspects->strikes[kept++] = suspects->strikes[i];
+			continue;
+		}
+		if (!verify->differing_bytes)
+			verify->first = suspects->extents[i];
+		verify->differing_bytes += suspects->extents[i].length_bytes;
+		verify->differing_blocks +=
+			(suspects->extents[i].length_bytes + block_bytes - 1) /
+			block_bytes;
+	}
+	suspects->nr = kept;
+}
+
+static int verify_round(struct bf_job *job, struct verify_disk *verifies,
+			bool first, size_t *nr_suspects, struct bf_error *err)
+{
+	int ret = 0;
+
+	*nr_suspects = 0;
+	for (uint32_t i = 0; i < job->nr_disks && !ret; i++)
+		ret = drain_away(&verifies[i], err);
+	if (!ret)
+		ret = bf_job_pass(job, err);
+	for (uint32_t i = 0; i < job->nr_disks && !ret; i++) {
+		ret = compare(job, &verifies[i], first, err);
+		convict(&verifies[i]);
+		*nr_suspects += verifies[i].suspects.nr;
+	}
+	return ret;
+}
+
+static json_t *describe(struct bf_job *job, const struct verify_disk *verifies,
+			unsigned int rounds)
+{
+	json_t *disks = json_array();
+	bool identical = true;
+
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		const struct verify_disk *verify = &verifies[i];
+		bool same = !verify->differing_bytes;
+		json_t *entry = json_pack("{ss, sI, sI, sI, si, sb}",
+			"name", verify->disk->config->name,
+			"compared_bytes", (json_int_t)verify->compared_bytes,
+			"differing_blocks", (json_int_t)verify->differing_blocks,
+			"differing_bytes", (json_int_t)verify->differing_bytes,
+			"skipped_ranges", 0, "identical", same);
+
+		if (verify->differing_bytes)
+			json_object_set_new(entry, "first_offset_bytes",
+				json_integer(verify->first.offset_bytes));
+		json_array_append_new(disks, entry);
+		identical = identical && same;
+	}
+	return json_pack("{sb, si, so}", "identical", identical, "rounds",
+			 rounds, "disks", disks);
+}
+
+static bool any_differs(const struct bf_job *job,
+			const struct verify_disk *verifies)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		if (verifies[i].differing_bytes)
+			return true;
+	return false;
+}
+
+/* Neither equal nor different: blocks that never held still. */
+static int unsettled(const struct bf_job *job, size_t nr_suspects,
+		     struct bf_error *err)
+{
+	return bf_fail(err, BF_E_INCOMPLETE, EAGAIN,
+		       "job %s: %zu extents were written again before each comparison, in %d rounds; all else is equal: verify again when less is written",
+		       job->config->name, nr_suspects, ROUNDS_MAX);
+}
+
+static int open_all(struct bf_job *job, struct verify_disk *verifies,
+		    struct bf_error *err)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; i < job->nr_disks && !ret; i++) {
+		verifies[i].disk = &job->disks[i];
+		verifies[i].index = i;
+		ret = open_tracker(job, &verifies[i], err);
+	}
+	return ret;
+}
+
+int bf_job_verify(struct bf_job *job, json_t **report, struct bf_error *err)
+{
+	struct verify_disk *verifies = calloc(job->nr_disks, sizeof(*verifies));
+	size_t nr_suspects = 1;
+	unsigned int round;
+	int ret;
+
+	if (!verifies)
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	ret = open_all(job, verifies, err);
+	for (round = 0; round < ROUNDS_MAX && nr_suspects && !ret; round++)
+		ret = verify_round(job, verifies, !round, &nr_suspects, err);
+	if (!ret && nr_suspects && !any_differs(job, verifies))
+		ret = unsettled(job, nr_suspects, err);
+	if (!ret)
+		*report = describe(job, verifies, round);
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		close_tracker(job, &verifies[i]);
+	free(verifies);
+	return ret;
+}
