@@ -125,14 +125,16 @@ int bf_hold_get(struct bf_registry *registry, const struct bf_writer *owner,
 		const struct bf_ledger *ledger, struct bf_hold **hold,
 		struct bf_error *err)
 {
+	struct bf_hold *found;
 	int ret;
 
 	pthread_mutex_lock(&registry->lock);
-	ret = get_locked(registry, owner, config, source_bytes, ledger, hold,
+	ret = get_locked(registry, owner, config, source_bytes, ledger, &found,
 			 err);
 	if (!ret) {
-		(*hold)->owner = owner;
-		(*hold)->users++;
+		found->owner = owner;
+		found->users++;
+		*hold = found;
 	}
 	pthread_mutex_unlock(&registry->lock);
 	return ret;
