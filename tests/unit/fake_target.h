@@ -35,7 +35,7 @@ struct fake_target {
 	uint64_t hold_at_frame;		/* waits before it until ... */
 	int release_fd;			/* ... this eventfd is written */
 	/* Out: */
-	uint64_t begins, frames, barriers, steps, pings;
+	uint64_t begins, frames, barriers, steps, pings, pongs;
 	uint64_t encoded_bytes, raw_bytes;
 	uint32_t complete;		/* progress flags of the last barrier */
 	uint64_t last_kind;
@@ -273,7 +273,11 @@ static inline int fake_frame(struct fake_target *t, const struct bf_frame *f)
 	case WIRE_PING:
 		t->pings++;
 		fake_notify(t);
-		return fake_answer(t, WIRE_PONG, 0, f->payload, f->length);
+		return fake_answer(t, WIRE_PONG, 0, f->payload, f->length) ||
+		       fake_answer(t, WIRE_PING, 0, f->payload, f->length);
+	case WIRE_PONG:
+		t->pongs++;
+		return 0;
 	default:
 		return -1;
 	}

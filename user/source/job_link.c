@@ -121,7 +121,8 @@ int bf_job_open_session(struct bf_job *job, struct bf_error *err)
 	struct bf_session_options options = {
 		.job = job->config->name,
 		.peer = job->config->peer,
-		.timeout_ns = job->config->timeout_ns,
+		/* A disk may take its time, a network may not. */
+		.timeout_ns = is_local(job) ? 0 : job->config->timeout_ns,
 		.settings = &job->settings,
 		.disks = job->session_disks,
 		.nr_disks = job->nr_disks,

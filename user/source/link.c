@@ -23,6 +23,7 @@
 #define QUANTUM_BYTES (512u << 10)	/* sent before answers are looked at */
 #define BURST_PER_SECOND 20		/* the bucket holds 1/20 s of the rate */
 #define THROTTLE_LOOK_NS (100 * BF_NSEC_PER_MSEC)
+#define FINISH_NS BF_NSEC_PER_SEC	/* for the rest of a frame, at the end */
 
 struct bucket {
 	int64_t tokens_bytes;
@@ -52,11 +53,13 @@ struct bf_link {
 	bool ping_due;
 	uint64_t moved_ns;		/* when bytes last moved */
 	struct bucket bucket;
-	struct bf_link_item ping;
-	struct {
-		struct wire_header header;
-		struct wire_ping body;
-	} ping_frame;
+	struct sign {
+		struct bf_link_item item;
+		struct {
+			struct wire_header header;
+			struct wire_ping body;
+		} frame;
+	} ping, pong;
 };
 
 static void kick(struct bf_link *link)
@@ -141,11 +144,51 @@ static int connection_lost(struct bf_link *link, int error, struct bf_error *err
 		       bf_transport_peer(link->transport), strerror(error));
 }
 
+/*
+ * A sign of life goes before all that is queued, between two frames: what is
+ * queued may not be ready for long, because the source reads slowly or waits
+ * for the same answer.
+ */
+static void queue_sign(struct bf_link *link, struct sign *sign, uint16_t type,
+		       uint64_t cookie)
+{
+	struct bf_link_item *item = &sign->item, **at = &link->head;
+
+	bf_frame_header(&sign->frame.header, type, 0, sizeof(sign->frame.body));
+	sign->frame.body.cookie = cookie;
+	bf_wire_swap_ping(&sign->frame.body);
+	item->frame = (const uint8_t *)&sign->frame;
+	item->bytes = sizeof(sign->frame);
+	pthread_mutex_lock(&link->lock);
+	if (link->sent_bytes)
+		at = &link->head->next;
+	item->ready = true;
+	item->next = *at;
+	*at = item;
+	if (!item->next)
+		link->tail = &item->next;
+	pthread_mutex_unlock(&link->lock);
+}
+
+/* One that waits to be sent answers all that have come so far. */
+static int answer_ping(struct bf_link *link, const struct bf_frame *frame,
+		       struct bf_error *err)
+{
+	struct wire_ping ping;
+	int ret = bf_check_ping(frame, &ping, err);
+
+	if (!ret && !link->pong.item.ready)
+		queue_sign(link, &link->pong, WIRE_PONG, ping.cookie);
+	return ret;
+}
+
 /* Return: 0, or the error that ends the link. */
 static int dispatch(struct bf_link *link, const struct bf_frame *frame,
 		    struct bf_error *err)
 {
 	switch (frame->type) {
+	case WIRE_PING:
+		return answer_ping(link, frame, err);
 	case WIRE_PONG:
 		link->ping_due = false;
 		return 0;
@@ -310,29 +353,6 @@ static int transmit(struct bf_link *link, uint64_t *wait_ns, struct bf_error *er
 }
 
 /*
- * In front of the queue, between two frames: what is queued may not be ready
- * for long, because the source reads slowly or waits for the same answer.
- */
-static void queue_ping(struct bf_link *link)
-{
-	struct bf_link_item *ping = &link->ping;
-
-	bf_frame_header(&link->ping_frame.header, WIRE_PING, 0,
-			sizeof(link->ping_frame.body));
-	link->ping_frame.body.cookie = 0;
-	ping->frame = (const uint8_t *)&link->ping_frame;
-	ping->bytes = sizeof(link->ping_frame);
-	link->ping_due = true;
-	pthread_mutex_lock(&link->lock);
-	ping->ready = true;
-	ping->next = link->head;
-	link->head = ping;
-	if (!ping->next)
-		link->tail = &ping->next;
-	pthread_mutex_unlock(&link->lock);
-}
-
-/*
  * Judge the silence. After a third of the time-out the target is asked for a
  * sign of life, which it gives while it still works on an answer.
  * *wait_ns is shortened to the next judgement.
@@ -350,12 +370,13 @@ static int watch(struct bf_link *link, uint64_t *wait_ns, struct bf_error *err)
 			       "%s has been silent for %s; check the network and the receiver",
 			       bf_transport_peer(link->transport),
 			       bf_format_time(limit, text));
-	if (silent >= limit / 3 && !link->ping_due && !link->sent_bytes) {
-		queue_ping(link);
+	if (silent >= limit / 3 && !link->ping_due) {
+		queue_sign(link, &link->ping, WIRE_PING, 0);
+		link->ping_due = true;
 		*wait_ns = 0;
 		return 0;
 	}
-	if (!link->ping_due && silent < limit / 3)
+	if (!link->ping_due)
 		limit /= 3;
 	if (*wait_ns > limit - silent)
 		*wait_ns = limit - silent;
@@ -402,6 +423,16 @@ static void fail_link(struct bf_link *link, const struct bf_error *err)
 	link->options.handler.failed(link->options.handler.context);
 }
 
+/* The target logs an end between two frames as what it is: an end. */
+static void finish_frame(struct bf_link *link)
+{
+	if (link->sent_bytes)
+		bf_transport_write_all(link->transport,
+				       link->head->frame + link->sent_bytes,
+				       link->head->bytes - link->sent_bytes,
+				       bf_now_ns() + FINISH_NS, NULL);
+}
+
 static void *link_main(void *argument)
 {
 	struct bf_link *link = argument;
@@ -415,11 +446,11 @@ static void *link_main(void *argument)
 		if (receive(link, &err) || transmit(link, &wait_ns, &err) ||
 		    watch(link, &wait_ns, &err)) {
 			fail_link(link, &err);
-			break;
+			return NULL;
 		}
 		wait_events(link, wait_ns);
 	}
-	publish_wire_bytes(link);
+	finish_frame(link);
 	return NULL;
 }
 

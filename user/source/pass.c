@@ -5,7 +5,8 @@
  * either finished after "durable" or given back; and RULE 4: what was begun,
  * walked, sent and written must be the same before anything is finished.
  *
- * Nothing here logs, opens a file or allocates: the last pass runs frozen.
+ * Nothing here logs or opens a file, and its buffers were allocated with the
+ * session: the last pass runs while filesystems are frozen.
  */
 #include <errno.h>
 #include <string.h>

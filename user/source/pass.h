@@ -44,7 +44,7 @@ struct bf_session_options {
 	const char *peer;		/* fingerprint that must answer */
 	struct bf_tls *tls;
 	struct bf_transport *transport;	/* taken over; in-process target */
-	uint64_t timeout_ns;
+	uint64_t timeout_ns;		/* of silence; 0: wait for ever */
 	unsigned int workers;		/* compression threads; 0: choose */
 	struct bf_session_settings *settings;	/* the caller's, outlives it */
 	struct bf_session_disk *disks;		/* the caller's, outlives it */

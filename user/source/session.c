@@ -290,7 +290,8 @@ static int check_options(const struct bf_session_options *o, struct bf_error *er
 static int connect_peer(const struct bf_session_options *o,
 			struct bf_transport **transport, struct bf_error *err)
 {
-	uint64_t deadline_ns = bf_now_ns() + o->timeout_ns;
+	uint64_t deadline_ns = o->timeout_ns ? bf_now_ns() + o->timeout_ns :
+						UINT64_MAX;
 	struct bf_transport *t;
 	int fd, ret;
 

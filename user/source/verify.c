@@ -29,8 +29,9 @@ struct check {
 
 struct bf_verify {
 	struct bf_codec *codec;
-	struct check checks[BF_SLOTS];	/* check i reads into slot i's buffer */
-	uint32_t nr_active;
+	/* A ring: check i reads into slot i's buffer, the oldest is compared. */
+	struct check checks[BF_SLOTS];
+	uint32_t oldest, nr_active;
 
 	uint32_t disk;
 	uint32_t block_bytes;
@@ -213,46 +214,46 @@ static int reap(struct bf_session *s, struct bf_error *err)
 	return 0;
 }
 
-static bool is_answered(struct bf_session *s, const struct check *check)
+/* In ascending order, so that differences are told in order too. */
+static int compare_oldest(struct bf_session *s, struct bf_error *err)
 {
-	bool yes;
+	struct bf_verify *v = s->verify;
+	struct check *check = &v->checks[v->oldest];
+	int ret = compare(s, v->oldest, err);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&s->lock);
+	check->active = false;
+	pthread_mutex_unlock(&s->lock);
+	v->oldest = (v->oldest + 1) % BF_SLOTS;
+	v->nr_active--;
+	return 0;
+}
+
+static bool oldest_is_complete(struct bf_session *s)
+{
+	const struct check *check = &s->verify->checks[s->verify->oldest];
+	bool answered;
 
 	pthread_mutex_lock(&s->lock);
-	yes = check->answered;
+	answered = check->answered;
 	pthread_mutex_unlock(&s->lock);
-	return yes;
+	return check->read && answered;
 }
 
 /* Compare what is there on both sides, and ask for more in its place. */
-static int turn_check(struct bf_session *s, uint32_t index, struct bf_error *err)
-{
-	struct bf_verify *v = s->verify;
-	struct check *check = &v->checks[index];
-	int ret;
-
-	if (check->active) {
-		if (!check->read || !is_answered(s, check))
-			return 0;
-		ret = compare(s, index, err);
-		if (ret)
-			return ret;
-		pthread_mutex_lock(&s->lock);
-		check->active = false;
-		pthread_mutex_unlock(&s->lock);
-		v->nr_active--;
-	}
-	return v->next < v->nr ? start_check(s, index, err) : 0;
-}
-
 static int turn(struct bf_session *s, struct bf_error *err)
 {
+	struct bf_verify *v = s->verify;
 	int ret = bf_session_check(s, err);
-	uint32_t i;
 
 	if (!ret)
 		ret = reap(s, err);
-	for (i = 0; i < BF_SLOTS && !ret; i++)
-		ret = turn_check(s, i, err);
+	while (!ret && v->nr_active && oldest_is_complete(s))
+		ret = compare_oldest(s, err);
+	while (!ret && v->next < v->nr && v->nr_active < BF_SLOTS)
+		ret = start_check(s, (v->oldest + v->nr_active) % BF_SLOTS, err);
 	/* Reads queued in this turn start now. */
 	return ret ? ret : reap(s, err);
 }
