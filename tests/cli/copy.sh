@@ -91,6 +91,10 @@ no_source() {
 	[ ! -e "$test_tmp/x.img" ]
 	expect_status 1 copy "$source" /dev/nonexistent
 	[ ! -e /dev/nonexistent ]
+	head -c 1000 /dev/urandom >"$test_tmp/odd.img"
+	expect_status 3 copy "$test_tmp/odd.img" "$test_tmp/x.img"
+	grep -q 'multiple of 512' "$test_tmp/out"
+	[ ! -e "$test_tmp/x.img" ]
 }
 
 listed_extents() {
@@ -190,7 +194,7 @@ run_case "a larger target keeps its size" larger_target
 run_case "a smaller target is refused and stays as it is" small_target
 run_case "a target with a filesystem is refused, then overwritten" foreign_target
 run_case "source and target are the same file" same_file
-run_case "a source or device that is not there" no_source
+run_case "a source that is none leaves no target behind" no_source
 run_case "what a list says and nothing else" listed_extents
 run_case "a list that makes no sense" bad_extents
 peer="" receiver="" address=""

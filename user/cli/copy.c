@@ -122,6 +122,7 @@ static int run(const struct cli *cli, struct bf_error *err)
 			BF_SOURCE_RECORDS_DIR,
 		.one_shot = true,
 	};
+	bool made = false;
 	int ret = choose_tracking(cli->arguments[0], &job, &hold_fd, err);
 
 	if (ret)
@@ -131,9 +132,11 @@ static int run(const struct cli *cli, struct bf_error *err)
 		bf_log_set_level(BF_LOG_WARNING);
 	ret = set_up(&config, cli, err);
 	if (!ret && config.disks[0].target_is_path)
-		ret = cli_copy_make_target(&config.disks[0], err);
+		ret = cli_copy_make_target(&config.disks[0], &made, err);
 	if (!ret)
 		ret = cli_run_job(cli, &job, err);
+	if (ret < 0 && made)
+		unlink(config.disks[0].target);	/* nobody takes it for a copy */
 	bf_job_config_free(&config);
 	return ret;
 }

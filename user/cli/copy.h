@@ -11,8 +11,8 @@
  */
 int cli_copy_job(struct bf_job_config *config, const char *source,
 		 const char *target, struct bf_error *err);
-/* A local target that does not exist becomes a sparse file of that size. */
-int cli_copy_make_target(const struct bf_disk_config *disk,
+/* A local target that does not exist becomes a sparse file: *made. */
+int cli_copy_make_target(const struct bf_disk_config *disk, bool *made,
 			 struct bf_error *err);
 
 #endif /* BF_CLI_COPY_H */

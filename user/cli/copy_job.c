@@ -144,7 +144,8 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-int cli_copy_make_target(const struct bf_disk_config *disk, struct bf_error *err)
+int cli_copy_make_target(const struct bf_disk_config *disk, bool *made,
+			 struct bf_error *err)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat source, target;
@@ -165,6 +166,7 @@ int cli_copy_make_target(const struct bf_disk_config *disk, struct bf_error *err
 	if (ret)
 		return ret;
 	fd = open(disk->target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	*made = fd >= 0;
 	if (fd < 0 || ftruncate(fd, (off_t)bytes))
 		return bf_fail(err, BF_E_TARGET_IO, errno,
 			       "cannot create %s: %s", disk->target,
