@@ -87,7 +87,7 @@ void bf_reserve_set_target(struct bf_reserve *reserve, unsigned int target)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&reserve->lock, flags);
-	reserve->target = target;
+	WRITE_ONCE(reserve->target, target);
 	reserve->retry_jiffies = jiffies;
 	raw_spin_unlock_irqrestore(&reserve->lock, flags);
 }
@@ -111,7 +111,7 @@ struct bf_leaf *bf_reserve_take(struct bf_reserve *reserve)
 	if (leaf) {
 		reserve->free = (struct bf_leaf *)leaf->words[0];
 		leaf->words[0] = 0;
-		reserve->nr_free--;
+		WRITE_ONCE(reserve->nr_free, reserve->nr_free - 1);
 	}
 	low = reserve->nr_free < reserve->target / 2 + reserve->target % 2 &&
 	      time_after_eq(jiffies, reserve->retry_jiffies);
@@ -136,7 +136,7 @@ void bf_reserve_give(struct bf_reserve *reserve, struct bf_leaf *leaf)
 	raw_spin_lock_irqsave(&reserve->lock, flags);
 	leaf->words[0] = (unsigned long)reserve->free;
 	reserve->free = leaf;
-	reserve->nr_free++;
+	WRITE_ONCE(reserve->nr_free, reserve->nr_free + 1);
 	raw_spin_unlock_irqrestore(&reserve->lock, flags);
 }
 

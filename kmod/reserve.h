@@ -35,7 +35,8 @@ struct bf_reserve {
 
 	/*
 	 * Innermost lock, taken with interrupts off by marks. Protects free,
-	 * nr_free, target and retry_jiffies.
+	 * nr_free, target and retry_jiffies; the two in the middle are also
+	 * read without it where a stale value does no harm.
 	 */
 	raw_spinlock_t lock;
 	struct bf_leaf *free;		/* zeroed, but for words[0]: the next one */

@@ -239,6 +239,7 @@ static struct bf_command classify_variable(const u8 *cdb, unsigned int cdb_bytes
 struct ata_command {
 	u8 command;
 	u8 device;
+	bool extended;		/* 48 bits */
 	u16 features;
 	u16 count;
 	u64 lba;
@@ -260,12 +261,13 @@ static struct ata_command ata_decode_16(const u8 *cdb)
 	struct ata_command ata = {
 		.command = cdb[14],
 		.device = cdb[13],
+		.extended = cdb[1] & 1,
 		.features = cdb[4],
 		.count = cdb[6],
 		.lba = cdb[8] | cdb[10] << 8 | (u64)cdb[12] << 16,
 	};
 
-	if (cdb[1] & 1) {	/* EXTEND: the upper halves count */
+	if (ata.extended) {	/* the upper halves count */
 		ata.features |= cdb[3] << 8;
 		ata.count |= cdb[5] << 8;
 		ata.lba |= (u64)cdb[7] << 24 | (u64)cdb[9] << 32 |
@@ -284,6 +286,8 @@ static struct bf_command ata_write_28(const struct ata_command *ata)
 
 static struct bf_command ata_write_48(const struct ata_command *ata, u16 nr)
 {
+	if (!ata->extended)
+		return opaque();	/* what the upper halves are is not said */
 	return ranged(ata->lba, nr ? nr : 65536);
 }
 
