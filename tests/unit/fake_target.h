@@ -30,6 +30,7 @@ struct fake_target {
 	uint64_t wrong_sequence_at;
 	uint64_t error_at;		/* answers it with ERROR */
 	uint64_t hang_up_at;		/* closes instead of answering */
+	bool hang_up_at_end;		/* likewise, whichever barrier it is */
 	uint64_t silent_at_frame;	/* reads nothing more from this DATA on */
 	int notify_fd;			/* eventfd: told of each DATA and PING */
 	uint64_t hold_at_frame;		/* waits before it until ... */
@@ -171,7 +172,7 @@ static inline int fake_data(struct fake_target *t, const struct bf_frame *f)
 
 static inline int fake_barrier(struct fake_target *t, const struct bf_frame *f)
 {
-	static struct wire_progress progress[WIRE_DISKS_MAX];
+	struct wire_progress progress[WIRE_DISKS_MAX];
 	struct {
 		struct wire_durable head;
 		struct wire_totals totals[FAKE_DISKS];
@@ -187,7 +188,8 @@ static inline int fake_barrier(struct fake_target *t, const struct bf_frame *f)
 		t->steps++;
 		t->last_step = progress[0];
 	}
-	if (b.sequence == t->hang_up_at)
+	if (b.sequence == t->hang_up_at ||
+	    (t->hang_up_at_end && (t->complete & WIRE_PROGRESS_END)))
 		return -1;
 	if (b.sequence == t->error_at) {
 		strcpy(why.text, "target disk full of sand; clean it");

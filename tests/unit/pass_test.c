@@ -1,194 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pass. Policy: after a pass the target holds the source's blocks, byte by
- * byte, and every count agrees; after anything else (a count that differs, an
- * answer that does not come, an error of either side, an interrupt) the pass
- * says which, and every block that was not acknowledged is dirty again.
+ * byte, every count agrees, and what was sent is what was dirty.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
-#include "lib/cleanup.h"
-#include "lib/config.h"
-#include "source/pass.h"
-#include "fake_target.h"
-#include "tap.h"
-
-#define M (1ull << 20)
-#define DISKS FAKE_DISKS
-
-/* One job: files, their target, a session. Made anew by each case. */
-static struct job {
-	struct bf_session_disk disks[DISKS];
-	struct bf_session_settings settings;
-	struct bf_session *session;
-	struct fake_target target;
-	uint64_t timeout_ns;
-	bool read_only, joined;
-	uint32_t nr;
-	struct bf_pass_result result;
-	struct bf_error err;
-} *job;
-
-enum content { RANDOM, TEXT, ZERO, MIXED };
-
-static int temp_file(uint64_t size)
-{
-	char path[] = "/tmp/pass_test.XXXXXX";
-	int fd = mkstemp(path);
-
-	check(fd >= 0);
-	unlink(path);
-	check_eq(ftruncate(fd, size), 0);
-	return fd;
-}
-
-static void fill(int fd, uint64_t from, uint64_t bytes, enum content content)
-{
-	static uint64_t seed = 88172645463325252ull;
-	static uint8_t block[64 << 10];
-
-	for (uint64_t at = 0; at < bytes; at += sizeof(block)) {
-		uint64_t n = bytes - at < sizeof(block) ? bytes - at : sizeof(block);
-		enum content c = content == MIXED ? at / sizeof(block) % 3 : content;
-
-		if (c == ZERO)
-			memset(block, 0, sizeof(block));
-		for (size_t i = 0; c != ZERO && i < sizeof(block); i += 8) {
-			seed ^= seed << 13;
-			seed ^= seed >> 7;
-			seed ^= seed << 17;
-			memcpy(block + i, c == RANDOM ? (void *)&seed : "blkferry", 8);
-		}
-		check_eq(pwrite(fd, block, n, from + at), n);
-	}
-}
-
-static void new_job(void)
-{
-	job = calloc(1, sizeof(*job));
-	check(job);
-	job->settings.level = BF_LEVEL_AUTO;
-	job->timeout_ns = 30 * BF_NSEC_PER_SEC;
-	job->target.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC;
-}
-
-static void add_disk(uint64_t size, enum content content)
-{
-	static const char *names[] = { "vda", "vdb", "vdc", "vdd" };
-	struct bf_session_disk *d = &job->disks[job->nr];
-
-	d->name = names[job->nr];
-	d->target = names[job->nr];
-	d->size_bytes = size;
-	d->fd = temp_file(size);
-	if (content != ZERO)
-		fill(d->fd, 0, size, content);
-	job->target.fds[job->nr] = temp_file(size);
-	fill(job->target.fds[job->nr], 0, size < M ? size : M, RANDOM);
-	job->target.sizes[job->nr] = size;
-	check_eq(bf_extents_whole(&d->extents, size, 4096, NULL), 0);
-	job->nr++;
-}
-
-static void open_session(struct bf_transport *end)
-{
-	struct bf_session_options options = {
-		.job = "test", .transport = end,
-		.timeout_ns = job->timeout_ns, .workers = 2,
-		.settings = &job->settings, .disks = job->disks,
-		.nr_disks = job->nr, .read_only = job->read_only,
-	};
-
-	if (bf_session_open(&job->session, &options, &job->err))
-		tap_fail(__FILE__, __LINE__, "%s", job->err.text);
-}
-
-static void claim(void)
-{
-	if (bf_session_claim(job->session, 7, true, &job->err))
-		tap_fail(__FILE__, __LINE__, "%s", job->err.text);
-}
-
-static void start(void)
-{
-	open_session(fake_start(&job->target));
-	claim();
-}
-
-/* Close the session and wait for the target: its counts may be read now. */
-static void stop(void)
-{
-	bf_session_close(job->session);
-	job->session = NULL;
-	if (!job->joined)
-		fake_join(&job->target);
-	job->joined = true;
-}
-
-static void end_job(void)
-{
-	if (job->session)
-		stop();
-	for (uint32_t i = 0; i < job->nr; i++) {
-		job->disks[i].extents->ops->close(job->disks[i].extents);
-		close(job->disks[i].fd);
-		close(job->target.fds[i]);
-	}
-	free(job);
-	job = NULL;
-}
-
-static int pass(enum wire_pass_kind kind)
-{
-	return bf_pass_run(job->session, kind, kind == WIRE_PASS_FULL, NULL,
-			   &job->result, &job->err);
-}
-
-static void pass_well(enum wire_pass_kind kind)
-{
-	if (pass(kind))
-		tap_fail(__FILE__, __LINE__, "%s", job->err.text);
-}
-
-static void equal(uint32_t disk)
-{
-	static uint8_t a[64 << 10], b[64 << 10];
-
-	for (uint64_t at = 0; at < job->disks[disk].size_bytes; at += sizeof(a)) {
-		ssize_t n = pread(job->disks[disk].fd, a, sizeof(a), at);
-
-		check(n > 0);
-		check_eq(pread(job->target.fds[disk], b, n, at), n);
-		if (memcmp(a, b, n))
-			tap_fail(__FILE__, __LINE__, "disk %u differs near %llu",
-				 disk, (unsigned long long)at);
-	}
-}
-
-/* What the next begin would take over. */
-static uint64_t dirty_blocks(uint32_t disk)
-{
-	struct bf_extents *e = job->disks[disk].extents;
-	struct bf_generation g;
-
-	check_eq(e->ops->begin(&e, 1, &g, NULL), 0);
-	check_eq(e->ops->abort(e, NULL), 0);
-	return g.nr_blocks;
-}
-
-static void fails_with(int ret, enum bf_code code, const char *words)
-{
-	check(ret < 0);
-	if (job->err.code != code)
-		tap_fail(__FILE__, __LINE__, "error is %s: %s",
-			 bf_code_name(job->err.code), job->err.text);
-	check_says(job->err.text, words);
-}
-
-/* --- what goes well ---------------------------------------------------------------- */
+#include "pass_job.h"
 
 static void a_full_copy_is_equal(void)
 {
@@ -241,14 +61,6 @@ static void direct_reads_of_odd_sizes_work(void)
 	pass_well(WIRE_PASS_FULL);
 	equal(0);
 	end_job();
-}
-
-static void mark(uint32_t disk, uint64_t offset, uint64_t length)
-{
-	struct bf_extents *e = job->disks[disk].extents;
-	struct bf_extent what = { offset, length };
-
-	check_eq(e->ops->mark(e, &what, 1, NULL), 0);
 }
 
 static void a_delta_sends_what_is_dirty_only(void)
@@ -427,15 +239,19 @@ static void the_rate_is_a_bound(void)
 
 static void long_generations_commit_in_steps(void)
 {
+	uint64_t left_bytes;
+
 	new_job();
 	add_disk(900 * M, ZERO);
-	job->target.hang_up_at = 4;	/* the END */
+	job->target.hang_up_at_end = true;
 	start();
-	fails_with(pass(WIRE_PASS_FULL), BF_E_CONNECTION, "closed the connection");
-	check_eq(dirty_blocks(0), (900 - 768) * 256);
+	fails_with(pass(WIRE_PASS_FULL), BF_E_CONNECTION, "connection");
+	left_bytes = dirty_blocks(0) * 4096;
 	stop();
-	check_eq(job->target.steps, 3);
-	check_eq(job->target.last_step.through_bytes, 768 * M);
+	/* One each 256 MiB; more if this took long. */
+	check(job->target.steps >= 3);
+	check(job->target.last_step.through_bytes >= 768 * M);
+	check_eq(900 * M - left_bytes, job->target.last_step.through_bytes);
 	end_job();
 }
 
@@ -468,188 +284,6 @@ static void cutover_is_answered(void)
 	check_eq(bf_session_cutover(job->session, 7, &job->err), 0);
 	stop();
 	check(job->target.cut_over);
-	end_job();
-}
-
-/* --- what goes wrong --------------------------------------------------------------- */
-
-static void small_job(void)
-{
-	new_job();
-	add_disk(6 * M, RANDOM);
-	add_disk(2 * M, RANDOM);
-}
-
-static void gives_all_back(void)
-{
-	check_eq(dirty_blocks(0), 6 * 256);
-	check_eq(dirty_blocks(1), 2 * 256);
-	/* And the session is spent. */
-	fails_with(pass(WIRE_PASS_FULL), BF_E_STATE, "open a new one");
-}
-
-static void other_totals_commit_nothing(void)
-{
-	small_job();
-	job->target.totals_wrong_at = 1;
-	start();
-	fails_with(pass(WIRE_PASS_FULL), BF_E_TOTALS, "disk vdb");
-	gives_all_back();
-	end_job();
-}
-
-static void another_barriers_durable_is_refused(void)
-{
-	small_job();
-	job->target.wrong_sequence_at = 1;
-	start();
-	fails_with(pass(WIRE_PASS_FULL), BF_E_PROTOCOL, "barrier 2 instead of 1");
-	gives_all_back();
-	end_job();
-}
-
-static void the_targets_error_is_told(void)
-{
-	small_job();
-	job->target.error_at = 1;
-	start();
-	fails_with(pass(WIRE_PASS_FULL), BF_E_TARGET_IO, "full of sand");
-	gives_all_back();
-	end_job();
-}
-
-static void a_lost_connection_is_told(void)
-{
-	small_job();
-	job->target.hang_up_at = 1;
-	start();
-	fails_with(pass(WIRE_PASS_FULL), BF_E_CONNECTION, "connection");
-	gives_all_back();
-	end_job();
-}
-
-static void a_silent_target_times_out(void)
-{
-	small_job();
-	job->timeout_ns = 300 * BF_NSEC_PER_MSEC;
-	job->target.silent_at_frame = 2;
-	start();
-	fails_with(pass(WIRE_PASS_FULL), BF_E_TIMEOUT, "silent for 300");
-	gives_all_back();
-	end_job();
-}
-
-static void *interrupt_main(void *argument)
-{
-	uint64_t n;
-
-	if (read(job->target.notify_fd, &n, sizeof(n)) < 0)
-		return NULL;
-	bf_session_interrupt(job->session);
-	return NULL;
-}
-
-static void an_interrupt_gives_all_back(void)
-{
-	uint64_t one = 1;
-	pthread_t thread;
-
-	small_job();
-	job->target.notify_fd = eventfd(0, EFD_CLOEXEC);
-	job->target.release_fd = eventfd(0, EFD_CLOEXEC);
-	job->target.hold_at_frame = 3;	/* in the middle */
-	start();
-	check_eq(pthread_create(&thread, NULL, interrupt_main, NULL), 0);
-	fails_with(pass(WIRE_PASS_FULL), BF_E_CANCELLED, "interrupted");
-	pthread_join(thread, NULL);
-	gives_all_back();
-	check_eq(write(job->target.release_fd, &one, sizeof(one)), sizeof(one));
-	stop();
-	close(job->target.release_fd);
-	close(job->target.notify_fd);
-	end_job();
-}
-
-static void a_read_error_names_disk_and_sector(void)
-{
-	small_job();
-	start();
-	check_eq(ftruncate(job->disks[1].fd, M), 0);
-	fails_with(pass(WIRE_PASS_FULL), BF_E_SOURCE_IO,
-		   "disk vdb: reading 2048 sectors from sector 2048");
-	gives_all_back();
-	end_job();
-}
-
-static void a_failed_begin_on_one_disk_is_none_on_all(void)
-{
-	struct bf_extents *e;
-	struct bf_generation g;
-
-	small_job();
-	start();
-	e = job->disks[1].extents;
-	check_eq(e->ops->begin(&e, 1, &g, NULL), 0);
-	fails_with(pass(WIRE_PASS_FULL), BF_E_BUSY, "owned");
-	check_eq(dirty_blocks(0), 6 * 256);
-	check_eq(e->ops->abort(e, NULL), 0);
-	gives_all_back();
-	end_job();
-}
-
-static void a_pass_needs_a_claim(void)
-{
-	small_job();
-	open_session(fake_start(&job->target));
-	fails_with(pass(WIRE_PASS_FULL), BF_E_STATE, "no claim");
-	end_job();
-}
-
-static int try_open(struct bf_transport *end)
-{
-	struct bf_session_options options = {
-		.job = "test", .transport = end, .timeout_ns = job->timeout_ns,
-		.settings = &job->settings, .disks = job->disks,
-		.nr_disks = job->nr,
-	};
-
-	return bf_session_open(&job->session, &options, &job->err);
-}
-
-static void too_small_a_target_is_refused(void)
-{
-	small_job();
-	job->target.sizes[1] = 2 * M - 512;
-	fails_with(try_open(fake_start(&job->target)), BF_E_TOO_SMALL, "vdb");
-	fake_join(&job->target);
-	end_job();
-}
-
-static void impossible_disks_are_refused(void)
-{
-	struct bf_transport *ends[2];
-
-	small_job();
-	job->disks[0].size_bytes += 100;
-	check_eq(bf_transport_pair(ends, NULL), 0);
-	fails_with(try_open(ends[0]), BF_E_USAGE, "multiple of 512");
-	bf_transport_close(ends[1]);
-	job->disks[0].size_bytes += 412;
-	check_eq(bf_transport_pair(ends, NULL), 0);
-	fails_with(try_open(ends[0]), BF_E_TRACKER, "track it anew");
-	bf_transport_close(ends[1]);
-	end_job();
-}
-
-static void a_peer_that_is_no_target_is_told(void)
-{
-	struct bf_transport *ends[2];
-
-	small_job();
-	check_eq(bf_transport_pair(ends, NULL), 0);
-	check_eq(bf_transport_write(ends[1], "220 smtp ready\r\n", 16), 16);
-	fails_with(try_open(ends[0]), BF_E_PROTOCOL, "does not speak blkferry");
-	bf_transport_close(ends[1]);
 	end_job();
 }
 
@@ -712,7 +346,8 @@ static void verify_refuses_what_makes_no_sense(void)
 {
 	struct bf_extent beyond = { 6 * M - 4096, 8192 };
 
-	small_job();
+	new_job();
+	add_disk(6 * M, RANDOM);
 	start();
 	fails_with(bf_session_verify(job->session, 0, NULL, 0, 5000, NULL, NULL,
 				     &verified, &job->err),
@@ -743,22 +378,6 @@ int main(void)
 		long_generations_commit_in_steps);
 	tap_run("a quiet session is kept alive", a_quiet_session_is_kept_alive);
 	tap_run("a cutover is answered", cutover_is_answered);
-	tap_run("other totals commit nothing", other_totals_commit_nothing);
-	tap_run("another barrier's durable is refused",
-		another_barriers_durable_is_refused);
-	tap_run("the target's error is told", the_targets_error_is_told);
-	tap_run("a lost connection is told", a_lost_connection_is_told);
-	tap_run("a silent target times out", a_silent_target_times_out);
-	tap_run("an interrupt gives all back", an_interrupt_gives_all_back);
-	tap_run("a read error names disk and sector",
-		a_read_error_names_disk_and_sector);
-	tap_run("a failed begin on one disk is none on all",
-		a_failed_begin_on_one_disk_is_none_on_all);
-	tap_run("a pass needs a claim", a_pass_needs_a_claim);
-	tap_run("too small a target is refused", too_small_a_target_is_refused);
-	tap_run("impossible disks are refused", impossible_disks_are_refused);
-	tap_run("a peer that is no target is told",
-		a_peer_that_is_no_target_is_told);
 	tap_run("verify finds what differs", verify_finds_what_differs);
 	tap_run("verify refuses what makes no sense",
 		verify_refuses_what_makes_no_sense);

@@ -102,17 +102,19 @@ static void give_back_all(struct bf_session *s)
 
 /* --- the pipeline -------------------------------------------------------------- */
 
-/* All that happens by itself: reads complete, barriers become durable. */
+/*
+ * All that happens by itself: barriers become durable, reads complete. What was
+ * acknowledged before the link failed or somebody interrupted counts as well.
+ */
 static int turn(struct pass *p, struct bf_error *err)
 {
 	int ret = bf_session_check(p->session, err);
+	int durable = bf_commit_durable(p->session, &p->ended_sent_ns, &p->ended,
+					ret ? NULL : err);
 
-	if (!ret)
-		ret = bf_read_reap(p->session, 0, err);
-	if (!ret)
-		ret = bf_commit_durable(p->session, &p->ended_sent_ns, &p->ended,
-					err);
-	return ret;
+	if (ret || durable)
+		return ret ? ret : durable;
+	return bf_read_reap(p->session, 0, err);
 }
 
 static int wait_slot(struct pass *p, struct bf_slot **slot, struct bf_error *err)
