@@ -248,9 +248,8 @@ static void long_generations_commit_in_steps(void)
 	fails_with(pass(WIRE_PASS_FULL), BF_E_CONNECTION, "connection");
 	left_bytes = dirty_blocks(0) * 4096;
 	stop();
-	/* One each 256 MiB; more if this took long. */
-	check(job->target.steps >= 3);
-	check(job->target.last_step.through_bytes >= 768 * M);
+	/* One each 256 MiB, or after two seconds, which may fall anywhere. */
+	check(job->target.steps >= 2);
 	check_eq(900 * M - left_bytes, job->target.last_step.through_bytes);
 	end_job();
 }
