@@ -107,6 +107,24 @@ static int check_same(const struct bf_target *t, struct bf_error *err)
 	return 0;
 }
 
+/*
+ * O_NONBLOCK kept the opening from hanging on something else under that name.
+ * It must not stay: io_uring then fails a write with EAGAIN where the device
+ * would have to be waited for.
+ */
+static int make_blocking(const struct bf_target *t, struct bf_error *err)
+{
+	const int fds[] = { t->fd, t->buffered_fd };
+
+	for (int i = 0; i < 2; i++) {
+		int flags = fcntl(fds[i], F_GETFL);
+
+		if (flags < 0 || fcntl(fds[i], F_SETFL, flags & ~O_NONBLOCK) < 0)
+			return no_target(t, errno, err);
+	}
+	return 0;
+}
+
 /* Virtual machines lock their images so; whoever does must not meet us. */
 static int lock_file(struct bf_target *t, struct bf_error *err)
 {
@@ -175,6 +193,8 @@ static int open_locked(struct bf_target *t, bool writable, struct bf_error *err)
 		ret = open_both(t, writable, err);
 	if (!ret)
 		ret = check_same(t, err);
+	if (!ret)
+		ret = make_blocking(t, err);
 	if (!ret && writable)
 		ret = lock(t, err);
 	if (!ret)
