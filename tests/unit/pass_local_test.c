@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -264,6 +265,12 @@ static void an_interrupted_copy_goes_on_from_its_last_step(void)
 	end_job();
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind,
+		      struct FTW *at)
+{
+	return remove(path);
+}
+
 int main(void)
 {
 	if (!mkdtemp(folder))
@@ -274,5 +281,6 @@ int main(void)
 	tap_run("scattered blocks arrive", scattered_blocks_arrive);
 	tap_run("an interrupted copy goes on from its last step",
 		an_interrupted_copy_goes_on_from_its_last_step);
+	nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	return tap_done();
 }
