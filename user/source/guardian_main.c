@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -658,6 +659,7 @@ int bf_guardian_main(int argc, char **argv)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&guard.go, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	prctl(PR_SET_NAME, "blkferry-guard");
 	spare_from_oom();
 	while (!step(&guard))
 		;

@@ -142,11 +142,13 @@ static void tell_pass(const struct bf_job *job, enum wire_pass_kind kind)
 	char raw[BF_UNIT_TEXT_BYTES], wire[BF_UNIT_TEXT_BYTES];
 	char time[BF_UNIT_TEXT_BYTES];
 
-	bf_info("job %s: pass %llu (%s): %s changed, %s on the wire, %s",
-		job->config->name, (unsigned long long)job->passes,
-		kind_name(kind), bf_format_size(result->raw_bytes, raw),
-		bf_format_size(result->wire_bytes, wire),
-		bf_format_time(result->duration_ns, time));
+	/* An idle disk is not worth a line each interval. */
+	bf_log(result->nr_blocks ? BF_LOG_INFO : BF_LOG_DEBUG,
+	       "job %s: pass %llu (%s): %s changed, %s on the wire, %s",
+	       job->config->name, (unsigned long long)job->passes,
+	       kind_name(kind), bf_format_size(result->raw_bytes, raw),
+	       bf_format_size(result->wire_bytes, wire),
+	       bf_format_time(result->duration_ns, time));
 }
 
 static int full_pass(struct bf_job *job, struct bf_error *err)

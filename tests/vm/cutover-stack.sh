@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2119
+# Policy: filesystems above a job's disk are frozen topmost first, wherever they
+# are mounted; what somebody else froze stays frozen; what cannot freeze is
+# synced and must be quiet.
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=240 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# shellcheck source=tests/lib.sh
+. /t/tests/lib.sh
+# shellcheck source=tests/vm/cutover.bash
+. /t/tests/vm/cutover.bash
+
+frozen_paths() { reported '.cutover.filesystems[] | "\(.mountpoint) \(.state)"'; }
+
+loop_before_host() {
+	begin_case
+	modprobe loop
+	make_ext4 "$d0" host
+	truncate -s 32M "$job_dir/host.mnt/inner.img"
+	inner=$(losetup -f --show "$job_dir/host.mnt/inner.img")
+	cleanup_fn drop_inner
+	make_ext4 "$inner" inner
+	started
+	writes_to "$job_dir/inner.mnt"
+	cut_over --then hold
+	eq "$(frozen_paths)" "$job_dir/inner.mnt frozen
+$job_dir/host.mnt frozen" "order of the freeze"
+	same_disks
+	blkferry thaw move
+	is_thawed "$job_dir/inner.mnt"
+	is_thawed "$job_dir/host.mnt"
+	stop_writer
+}
+
+drop_inner() {
+	[ ! -e "$job_dir/writer.pid" ] || stop_writer
+	umount "$job_dir/inner.mnt"
+	losetup -d "$inner"
+}
+
+frozen_by_another() {
+	begin_case
+	make_ext4 "$d0" data
+	started
+	fsfreeze -f "$job_dir/data.mnt"
+	cleanup_fn fsfreeze -u "$job_dir/data.mnt"
+	cut_over --then thaw
+	eq "$(frozen_paths)" "$job_dir/data.mnt frozen by another" "what was frozen"
+	is_frozen "$job_dir/data.mnt"
+}
+
+cannot_freeze() {
+	begin_case
+	modprobe -a vfat nls_cp437 nls_ascii
+	mkfs.vfat "$d0"
+	mkdir "$job_dir/data.mnt"
+	mount -t vfat -o iocharset=ascii "$d0" "$job_dir/data.mnt"
+	started
+	cp /t/bin/blkferry "$job_dir/data.mnt/"
+	cut_over --then thaw
+	eq "$(frozen_paths)" "$job_dir/data.mnt synced only" "what was frozen"
+	umount "$job_dir/data.mnt"
+	mount -t vfat -o ro,iocharset=ascii "$d1" "$job_dir/data.mnt"
+	cmp "$job_dir/data.mnt/blkferry" /t/bin/blkferry
+}
+
+# Only a process in a mount namespace of its own sees the mount.
+other_namespace() {
+	begin_case
+	mkfs.ext4 -q -F "$d0"
+	mkdir "$job_dir/hidden"
+	mkfifo "$job_dir/end"
+	unshare --mount sh -c "mount $d0 $job_dir/hidden && : >$job_dir/mounted && read -r _ <$job_dir/end" &
+	echo $! >"$job_dir/hider.pid"
+	wait_until 10 test -e "$job_dir/mounted"
+	started
+	cut_over --then thaw
+	eq "$(frozen_paths)" "$job_dir/hidden frozen" "what was frozen"
+	echo >"$job_dir/end"
+	wait "$(cat "$job_dir/hider.pid")"
+}
+
+run_case "a loop file's filesystem before its host" loop_before_host
+run_case "what another froze stays frozen" frozen_by_another
+run_case "what cannot freeze is synced" cannot_freeze
+run_case "a mount of another namespace" other_namespace

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2119
+# Policy (RULE 5): a replicator that is killed, killed with its control group,
+# or stopped while filesystems are frozen leaves them thawed, within a second
+# of its death; the next one goes on from where it was.
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=240 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# shellcheck source=tests/lib.sh
+. /t/tests/lib.sh
+# shellcheck source=tests/vm/cutover.bash
+. /t/tests/vm/cutover.bash
+
+# Frozen for long: a raw writer keeps the confirm loop from its end.
+freeze_for_long() {
+	begin_case
+	mkfs.ext4 -q -F "$d0" 32M
+	mount_at "$d0" data
+	start_receiver
+	write_job
+	start_job "$@"
+	wait_ready
+	raw_writer
+	cut_over --then thaw --max-downtime 10m &
+	echo $! >"$job_dir/cutover.pid"
+	wait_until 30 under_freeze
+	is_frozen "$job_dir/data.mnt"
+}
+
+now_ms() {
+	local up
+	read -r up _ </proc/uptime
+	echo $((10#${up/./} * 10))
+}
+
+# thaws_within MS COMMAND...
+thaws_within() {
+	local limit=$1 start
+	shift
+	"$@"
+	start=$(now_ms)
+	until is_thawed "$job_dir/data.mnt"; do
+		[ $(($(now_ms) - start)) -le "$limit" ]
+	done
+}
+
+killed() {
+	freeze_for_long
+	thaws_within 1000 kill -KILL "$(job_pid)"
+	wait_until 10 no_guardian
+}
+
+goes_on_afterwards() {
+	killed
+	wait "$(job_pid)" || :
+	stop_writer
+	start_job
+	wait_ready
+	eq "$(figure .mode)" delta "how the next one goes on"
+	cut_over --then hold
+	same_disks
+	blkferry thaw move
+}
+
+in_group() {
+	echo "$BASHPID" >"$group/cgroup.procs"
+	exec "$@"
+}
+
+kill_group() {
+	if [ -e "$group/cgroup.kill" ]; then
+		echo 1 >"$group/cgroup.kill"
+	else
+		# shellcheck disable=SC2046  # a list
+		kill -KILL $(cat "$group/cgroup.procs")
+	fi
+}
+
+guardian_is_elsewhere() { ! grep -qx "$(guardian_pid)" "$group/cgroup.procs"; }
+
+killed_with_group() {
+	group=/sys/fs/cgroup/replicator
+	mkdir -p "$group"
+	freeze_for_long in_group
+	grep -qx "$(job_pid)" "$group/cgroup.procs"
+	guardian_is_elsewhere
+	thaws_within 1000 kill_group
+	wait_until 10 no_guardian
+	wait_until 10 rmdir "$group"
+}
+
+stopped() {
+	freeze_for_long
+	kill -STOP "$(job_pid)"
+	wait_until 10 is_thawed "$job_dir/data.mnt"
+	status=0
+	wait "$(job_pid)" || status=$?
+	eq "$status" 137 "the stopped replicator was killed"
+}
+
+guardian_killed() {
+	freeze_for_long
+	kill -KILL "$(guardian_pid)"
+	wait_until 10 is_thawed "$job_dir/data.mnt"
+	status=0
+	wait "$(cat "$job_dir/cutover.pid")" || status=$?
+	eq "$status" 6 "status of the cutover"
+	stop_writer
+	wait_ready
+}
+
+cancelled() {
+	freeze_for_long
+	blkferry cancel move
+	is_thawed "$job_dir/data.mnt"
+	wait "$(job_pid)"
+	[ -z "$(blkferry stats --json | jq -r '.trackers[]?.name')" ]
+}
+
+run_case "killed while frozen: thawed within a second" killed
+run_case "the next replicator goes on" goes_on_afterwards
+run_case "killed with its control group: thawed within a second" killed_with_group
+run_case "stopped while frozen: thawed, and killed" stopped
+run_case "without its guardian the replicator thaws" guardian_killed
+run_case "cancel in the freeze thaws and forgets the job" cancelled
