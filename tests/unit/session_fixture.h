@@ -113,13 +113,13 @@ static inline void hang_up(void)
 		bf_target_session_free(served[i].session);
 	}
 	nr_served = 0;
-	check(!registry.holds && !registry.writers);
 }
 
 static inline void done(void)
 {
 	hang_up();
 	bf_registry_destroy(&registry);
+	check(!registry.holds && !registry.writers);
 }
 
 static inline struct peer *introduced(const char *job)

@@ -4,6 +4,8 @@
  * in the record; an older session writes nothing once a newer one has claimed;
  * only a complete and flushed copy cuts over, and that is final.
  */
+#include <sys/file.h>
+
 #include "session_fixture.h"
 #include "target/receiver.h"
 
@@ -273,6 +275,43 @@ static void a_replaced_target_is_not_believed(void)
 	done();
 }
 
+/* Between two sessions nobody else gets hold of a target that was claimed. */
+static void a_claimed_target_stays_locked(void)
+{
+	struct peer *p;
+	int fd;
+
+	fresh();
+	fd = open(targets[0].path, O_RDWR);
+	p = introduced("web");
+	check_eq(peer_open(p, "a", SIZE, 0, 1, NULL), 0);
+	hang_up();
+	check_eq(flock(fd, LOCK_EX | LOCK_NB), 0);	/* opened is not claimed */
+	check_eq(flock(fd, LOCK_UN), 0);
+	full_copy(writer("web", 1, WIRE_CLAIM_RESTART), 1);
+	hang_up();
+	check(flock(fd, LOCK_EX | LOCK_NB) < 0);
+	p = writer("web", 2, 0);
+	check_eq(peer_cutover(p, 2), 0);
+	check_eq(flock(fd, LOCK_EX | LOCK_NB), 0);	/* the operator's now */
+	close(fd);
+	done();
+}
+
+/* The operator has ended a job by removing its record. */
+static void an_abandoned_target_is_free(void)
+{
+	struct peer *p;
+
+	fresh();
+	full_copy(writer("web", 1, WIRE_CLAIM_RESTART), 1);
+	hang_up();
+	shell("rm %s/web.*.json", records);
+	p = writer("other", 1, WIRE_CLAIM_RESTART);
+	full_copy(p, 1);
+	done();
+}
+
 static void a_grown_source_is_not_complete(void)
 {
 	struct wire_opened opened;
@@ -500,6 +539,8 @@ int main(void)
 		another_tracker_needs_a_resync);
 	tap_run("a replaced target is not believed",
 		a_replaced_target_is_not_believed);
+	tap_run("a claimed target stays locked", a_claimed_target_stays_locked);
+	tap_run("an abandoned target is free", an_abandoned_target_is_free);
 	tap_run("a grown source is not complete",
 		a_grown_source_is_not_complete);
 	tap_run("a damaged record is refused", a_damaged_record_is_refused);

@@ -159,6 +159,8 @@ static int record_claim(struct bf_target_session *s, const struct wire_claim *m,
 		return ret;
 	s->ledger = bf_take_pointer(ledger);
 	s->epoch = m->epoch;
+	for (uint32_t i = 0; i < s->nr_disks; i++)
+		bf_hold_keep(s->registry, s->disks[i]->hold, true);
 	return 0;
 }
 
@@ -345,6 +347,7 @@ static void reopen_read_only(struct bf_target_session *s,
 	struct bf_error err = { 0 };
 
 	disk->target = &disk->own;
+	bf_hold_keep(s->registry, disk->hold, false);
 	bf_hold_put(s->registry, disk->hold);
 	disk->hold = NULL;
 	if (bf_registry_target(s->registry, s->peer, disk->open.target, &config,

@@ -28,12 +28,6 @@ void bf_registry_init(struct bf_registry *registry)
 	pthread_mutex_init(&registry->lock, NULL);
 }
 
-void bf_registry_destroy(struct bf_registry *registry)
-{
-	pthread_cond_destroy(&registry->changed);
-	pthread_mutex_destroy(&registry->lock);
-}
-
 const struct bf_peer_config *bf_registry_peer(const struct bf_registry *registry,
 					      const char *fingerprint)
 {
@@ -80,7 +74,32 @@ static struct bf_hold *find_hold(struct bf_registry *r, const char *name)
 	return NULL;
 }
 
-static int new_hold(struct bf_registry *r, const struct bf_target_config *config,
+static void put_writer(struct bf_registry *r, struct bf_writer *writer)
+{
+	struct bf_writer **at;
+
+	if (--writer->users)
+		return;
+	for (at = &r->writers; *at != writer; at = &(*at)->next)
+		;
+	*at = writer->next;
+	free(writer);
+}
+
+static void drop_hold(struct bf_registry *r, struct bf_hold *hold)
+{
+	struct bf_hold **at;
+
+	for (at = &r->holds; *at != hold; at = &(*at)->next)
+		;
+	*at = hold->next;
+	bf_target_close(&hold->target);
+	put_writer(r, hold->owner);
+	free(hold);
+}
+
+static int new_hold(struct bf_registry *r, struct bf_writer *owner,
+		    const struct bf_target_config *config,
 		    uint64_t source_bytes, const struct bf_ledger *ledger,
 		    struct bf_hold **hold, struct bf_error *err)
 {
@@ -99,20 +118,37 @@ static int new_hold(struct bf_registry *r, const struct bf_target_config *config
 		free(new);
 		return ret;
 	}
+	owner->users++;
+	new->owner = owner;
 	new->next = r->holds;
 	r->holds = new;
 	*hold = new;
 	return 0;
 }
 
-static int get_locked(struct bf_registry *r, const struct bf_writer *owner,
+/*
+ * One that is only kept is no obstacle to another job (whose ledger check has
+ * shown that no record names the target any more), and is no use once its path
+ * has come to name something else.
+ */
+static bool outlived(struct bf_hold *hold, const struct bf_writer *owner)
+{
+	return !hold->users &&
+	       (hold->owner != owner || bf_target_refresh(&hold->target));
+}
+
+static int get_locked(struct bf_registry *r, struct bf_writer *owner,
 		      const struct bf_target_config *config,
 		      uint64_t source_bytes, const struct bf_ledger *ledger,
 		      struct bf_hold **hold, struct bf_error *err)
 {
 	*hold = find_hold(r, config->name);
+	if (*hold && outlived(*hold, owner)) {
+		drop_hold(r, *hold);
+		*hold = NULL;
+	}
 	if (!*hold)
-		return new_hold(r, config, source_bytes, ledger, hold, err);
+		return new_hold(r, owner, config, source_bytes, ledger, hold, err);
 	if ((*hold)->owner == owner)
 		return bf_target_check_size(&(*hold)->target, source_bytes, err);
 	return bf_fail(err, BF_E_IN_USE, EBUSY,
@@ -120,7 +156,7 @@ static int get_locked(struct bf_registry *r, const struct bf_writer *owner,
 		       config->name, (*hold)->owner->job);
 }
 
-int bf_hold_get(struct bf_registry *registry, const struct bf_writer *owner,
+int bf_hold_get(struct bf_registry *registry, struct bf_writer *owner,
 		const struct bf_target_config *config, uint64_t source_bytes,
 		const struct bf_ledger *ledger, struct bf_hold **hold,
 		struct bf_error *err)
@@ -132,7 +168,6 @@ int bf_hold_get(struct bf_registry *registry, const struct bf_writer *owner,
 	ret = get_locked(registry, owner, config, source_bytes, ledger, &found,
 			 err);
 	if (!ret) {
-		found->owner = owner;
 		found->users++;
 		*hold = found;
 	}
@@ -142,17 +177,27 @@ int bf_hold_get(struct bf_registry *registry, const struct bf_writer *owner,
 
 void bf_hold_put(struct bf_registry *registry, struct bf_hold *hold)
 {
-	struct bf_hold **at;
-
 	pthread_mutex_lock(&registry->lock);
-	if (!--hold->users) {
-		for (at = &registry->holds; *at != hold; at = &(*at)->next)
-			;
-		*at = hold->next;
-		bf_target_close(&hold->target);
-		free(hold);
-	}
+	if (!--hold->users && !hold->kept)
+		drop_hold(registry, hold);
 	pthread_mutex_unlock(&registry->lock);
+}
+
+void bf_hold_keep(struct bf_registry *registry, struct bf_hold *hold, bool keep)
+{
+	pthread_mutex_lock(&registry->lock);
+	hold->kept = keep;
+	pthread_mutex_unlock(&registry->lock);
+}
+
+void bf_registry_destroy(struct bf_registry *registry)
+{
+	pthread_mutex_lock(&registry->lock);
+	while (registry->holds)
+		drop_hold(registry, registry->holds);
+	pthread_mutex_unlock(&registry->lock);
+	pthread_cond_destroy(&registry->changed);
+	pthread_mutex_destroy(&registry->lock);
 }
 
 /* --- writers ---------------------------------------------------------------- */
@@ -185,15 +230,8 @@ int bf_writer_get(struct bf_registry *registry, const char *peer,
 
 void bf_writer_put(struct bf_registry *registry, struct bf_writer *writer)
 {
-	struct bf_writer **at;
-
 	pthread_mutex_lock(&registry->lock);
-	if (!--writer->users) {
-		for (at = &registry->writers; *at != writer; at = &(*at)->next)
-			;
-		*at = writer->next;
-		free(writer);
-	}
+	put_writer(registry, writer);
 	pthread_mutex_unlock(&registry->lock);
 }
 

@@ -40,6 +40,7 @@ struct bf_registry {
 };
 
 void bf_registry_init(struct bf_registry *registry);
+/* When no session is left; lets go of what was kept. */
 void bf_registry_destroy(struct bf_registry *registry);
 
 /* NULL: nobody by that key. */
@@ -51,12 +52,17 @@ int bf_registry_target(const struct bf_registry *registry,
 		       const struct bf_target_config **target,
 		       struct bf_error *err);
 
-/* A target opened for writing, shared by the sessions of one job: an old
- * connection may still be there when its source comes back. */
+/*
+ * A target opened for writing, shared by the sessions of one job: an old
+ * connection may still be there when its source comes back. Once claimed it is
+ * kept open and locked between sessions, until the cutover: a gap would let
+ * udev, LVM or md of this host have a look, and activate what they find.
+ */
 struct bf_hold {
 	struct bf_hold *next;
-	const struct bf_writer *owner;
-	uint32_t users;
+	struct bf_writer *owner;	/* a reference */
+	uint32_t users;			/* sessions */
+	bool kept;
 	struct bf_target target;
 };
 
@@ -65,18 +71,19 @@ struct bf_hold {
  * another job's, in use, too small, and, unless @ledger has the target or
  * overwriting is allowed, one that holds data.
  */
-int bf_hold_get(struct bf_registry *registry, const struct bf_writer *owner,
+int bf_hold_get(struct bf_registry *registry, struct bf_writer *owner,
 		const struct bf_target_config *config, uint64_t source_bytes,
 		const struct bf_ledger *ledger, struct bf_hold **hold,
 		struct bf_error *err);
 void bf_hold_put(struct bf_registry *registry, struct bf_hold *hold);
+void bf_hold_keep(struct bf_registry *registry, struct bf_hold *hold, bool keep);
 
 /* A job in this process, while any session speaks of it. */
 struct bf_writer {
 	struct bf_writer *next;
 	char peer[BF_FINGERPRINT_BYTES];
 	char job[BF_NAME_BYTES];
-	uint32_t users;
+	uint32_t users;			/* sessions and holds */
 	bool claiming;
 	struct bf_target_session *session;	/* may write; NULL: none may */
 };

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,6 +19,8 @@
 #include "target/target.h"
 
 #define FILE_ALIGN_BYTES 4096
+#define LOCK_TRIES 20
+#define LOCK_PAUSE_MS 50
 
 void bf_target_init(struct bf_target *target)
 {
@@ -143,9 +146,20 @@ static int lock_file(struct bf_target *t, struct bf_error *err)
 	return 0;
 }
 
+/* udev looks at a device that was closed or changed, and locks it meanwhile. */
+static int lock_soon(int fd)
+{
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (i == LOCK_TRIES)
+			return -errno;
+		poll(NULL, 0, LOCK_PAUSE_MS);
+	}
+	return 0;
+}
+
 static int lock(struct bf_target *t, struct bf_error *err)
 {
-	if (flock(t->fd, LOCK_EX | LOCK_NB) < 0)
+	if (lock_soon(t->fd))
 		return bf_fail(err, BF_E_IN_USE, EBUSY,
 			       "target %s: %s is locked by another program; stop it first",
 			       t->name, t->path);
@@ -175,13 +189,13 @@ static int measure(struct bf_target *t, struct bf_error *err)
 		if (fstat(t->fd, &st) < 0)
 			return no_target(t, errno, err);
 		t->size_bytes = (uint64_t)st.st_size;
-		t->align_bytes = file_align_bytes(t->fd);
+		t->align_bytes = t->direct ? file_align_bytes(t->fd) : 1;
 		return 0;
 	}
 	if (ioctl(t->fd, BLKGETSIZE64, &t->size_bytes) < 0 ||
 	    ioctl(t->fd, BLKSSZGET, &sector_bytes) < 0)
 		return no_target(t, errno, err);
-	t->align_bytes = (uint32_t)sector_bytes;
+	t->align_bytes = t->direct ? (uint32_t)sector_bytes : 1;
 	return 0;
 }
 
@@ -216,10 +230,19 @@ int bf_target_open(struct bf_target *target,
 		bf_target_close(target);
 		return ret;
 	}
-	if (!target->direct)
-		target->align_bytes = 1;
 	bf_inspect_identity(target);
 	return 0;
+}
+
+int bf_target_refresh(struct bf_target *target)
+{
+	struct stat now, opened;
+
+	if (stat(target->path, &now) < 0 || fstat(target->fd, &opened) < 0 ||
+	    now.st_dev != opened.st_dev || now.st_ino != opened.st_ino ||
+	    now.st_rdev != opened.st_rdev)
+		return -ESTALE;
+	return measure(target, NULL);
 }
 
 int bf_target_check_size(const struct bf_target *target, uint64_t source_bytes,

@@ -47,6 +47,9 @@ int bf_target_open(struct bf_target *target,
 /* Safe for one that was never opened, if its descriptors are -1. */
 void bf_target_close(struct bf_target *target);
 void bf_target_init(struct bf_target *target);
+/* Of one kept open: -ESTALE if its path names something else now; its size
+ * may have changed. */
+int bf_target_refresh(struct bf_target *target);
 
 /* BF_E_TOO_SMALL, naming both sizes. */
 int bf_target_check_size(const struct bf_target *target, uint64_t source_bytes,
