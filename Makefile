@@ -75,14 +75,14 @@ $(B)/asan/unit/%: tests/unit/%.c sanitized
 		$(call test_build,$<) $(B)/asan/libblkferry.a $(USER_LDLIBS)
 
 # Static programs start four times faster in an emulated guest.
-static_libs = $(if $(findstring -static,$(1)),-Wl,--no-warnings \
-	-lnl-genl-3 -lnl-3 -pthread,$(USER_LDLIBS))
+STATIC_LDLIBS := -Wl,--no-warnings -lnl-genl-3 -lnl-3 -pthread
+guest_libs = $(if $(findstring -static,$(1)),$(STATIC_LDLIBS),$(USER_LDLIBS))
 
 $(B)/guest/%: tests/vm/%.c $(B)/libblkferry.a
 	@mkdir -p $(@D)
 	@echo "  TEST    $@"
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -o $@ $< $(call test_build,$<) \
-		$(B)/libblkferry.a $(call static_libs,$(call test_build,$<))
+		$(B)/libblkferry.a $(call guest_libs,$(call test_build,$<))
 
 $(B)/fault/%: tests/fault/%.c $(B)/libblkferry.a
 	@mkdir -p $(@D)

@@ -33,7 +33,7 @@ leaves_nothing() {
 	left=$(grep -o '^blkferry[^ ]*' /proc/slabinfo)
 	left+=$(find /sys/kernel/slab -maxdepth 1 -name 'blkferry*')
 	left+=$(grep -o '.*\[blkferry\].*' /proc/vmallocinfo)
-	left+=$(pgrep -l blkferry)
+	left+=$(grep -lx 'blkferry.*' /proc/[0-9]*/comm)
 	echo "$left"
 	[ -z "$left" ]
 }

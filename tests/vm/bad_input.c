@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* BUILD: -static */
 /*
  * Netlink input that the module must refuse: each attribute of each command
  * missing, too short, too long, out of range. In: two disks that may be

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* BUILD: -static */
 /*
  * The oracle's eye. In: a disk, a file with its earlier content, the dirty
  * extents "SECTOR+COUNT,..." or "-". Out: "changed N marked M missed K"; status

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* BUILD: -static */
 /*
  * A consumer of trackers that a test drives step by step. In: commands, each an
  * argument or, without arguments, a line of standard input. Out: one line for
@@ -287,6 +288,25 @@ static int step_close(struct consumer *c, int argc, char **argv)
 	return 0;
 }
 
+/* keep NAME: a second descriptor of the drain, which only "die" closes. */
+static int step_keep(struct consumer *c, int argc, char **argv)
+{
+	struct bf_drain *of = drain(c, argv[1]);
+	int copy = of ? fcntl(of->fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+	if (!of)
+		return -ENOENT;
+	printf("ok fd=%d\n", copy);
+	return 0;
+}
+
+/* drop FD: closes it, whatever it is. */
+static int step_drop(struct consumer *c, int argc, char **argv)
+{
+	printf("ok %d\n", close(atoi(argv[1])));
+	return 0;
+}
+
 /* foreign FD GENERATION SECTOR: a commit with whatever descriptor and number. */
 static int step_foreign(struct consumer *c, int argc, char **argv)
 {
@@ -417,8 +437,10 @@ static int step_child(struct consumer *c, int argc, char **argv)
 	pid = fork();
 	if (!pid) {
 		execl("/bin/sh", "sh", "-c",
-		      "held() { ls -l /proc/$1/fd | grep -c blkferry; };"
-		      "echo \" held=$(held $PPID) inherited=$(held self)\"", NULL);
+		      "held() { n=0; for f in /proc/$1/fd/*; do"
+		      " case $(readlink $f) in *blkferry*) n=$((n + 1)) ;; esac;"
+		      " done; echo $n; };"
+		      "echo \" held=$(held $PPID) inherited=$(held $$)\"", NULL);
 		_exit(127);
 	}
 	return waitpid(pid, NULL, 0) == pid ? 0 : -errno;
@@ -445,6 +467,8 @@ static const struct step {
 	{ "finish",	2, step_finish },
 	{ "abort",	2, step_abort },
 	{ "close",	2, step_close },
+	{ "keep",	2, step_keep },
+	{ "drop",	2, step_drop },
 	{ "foreign",	4, step_foreign },
 	{ "mark",	3, step_mark },
 	{ "watermark",	3, step_watermark },

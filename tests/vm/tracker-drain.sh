@@ -3,7 +3,7 @@
 # Policy: a generation belongs to one descriptor. Committed is what was
 # committed through it; all else merges back when it is closed, by whomever and
 # however. Nobody else can walk, commit or end it.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:128M limit=120
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=120
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
@@ -27,7 +27,6 @@ walk_and_commit() {
 	eq "$(value extents "$reply")" "$some" "a walk repeated"
 	ask_ok finish a
 	ask_error ESTALE walk a
-	ask_ok close a
 	dirty_is a "$d0" -
 }
 
@@ -100,7 +99,6 @@ watermark_then_finish() {
 	ask_ok begin a "$d0"
 	ask_ok commit a 8000
 	ask_ok finish a
-	ask_ok close a
 	dirty_is a "$d0" -
 }
 
@@ -126,6 +124,36 @@ aborted() {
 	ask_error ESTALE commit a 8
 	ask_error ESTALE abort a
 	dirty_is a "$d0" "0+8,800+8,1600+8,8000+16"
+}
+
+# A descriptor that outlives its generation: good for nothing but closing.
+ended() {
+	local fd generation how=$1
+	track a "$d0"
+	start_consumer
+	ask_ok begin a "$d0"
+	generation=$(value generation "$reply")
+	ask_ok keep a
+	fd=$(value fd "$reply")
+	ask_ok "$how" a
+	ask_error ESTALE foreign "$fd" "$generation" 8
+	consumer "begin a $d0" "finish a"
+	ask_ok drop "$fd"
+}
+
+# Closing one of two descriptors is not closing the drain.
+second_descriptor() {
+	local fd
+	track a "$d0"
+	dirty_some a
+	start_consumer
+	ask_ok begin a "$d0"
+	ask_ok keep a
+	fd=$(value fd "$reply")
+	ask_ok close a
+	fails_saying "^error EBUSY ..." consumer "begin a $d0"
+	ask_ok drop "$fd"
+	dirty_is a "$d0" "$some"
 }
 
 closed_and_told() {
@@ -170,7 +198,6 @@ two_consumers() {
 	eq "$(value extents "$reply")" "$some" "the first is not disturbed"
 	fails_saying "^error EBUSY ..." consumer "untrack a"
 	ask_ok finish a
-	ask_ok close a
 	consumer "begin a $d0" "finish a"
 }
 
@@ -286,7 +313,7 @@ no_descriptor_left() {
 	track b "$d1"
 	consumer "mark a 0+8" "mark b 8+8"
 	fails_saying "^error (EMFILE|ENFILE) ..." \
-		prlimit --nofile=7:7 consumer "begin a $d0 b $d1"
+		bash -c "ulimit -n 6; consumer 'begin a $d0 b $d1'"
 	dirty_is a "$d0" "0+8"
 	dirty_is b "$d1" "8+8"
 }
@@ -300,6 +327,9 @@ run_case "the watermark only goes forward" watermark_goes_forward_only
 run_case "watermark, then the final commit" watermark_then_finish
 run_case "a final commit with a wrong count changes nothing" wrong_count
 run_case "abort merges back" aborted
+run_case "after the final commit the descriptor is stale" ended finish
+run_case "after abort the descriptor is stale" ended abort
+run_case "the last of two descriptors counts" second_descriptor
 run_case "closing merges back and is told" closed_and_told
 run_case "death after begin" death_after "$some" "$begin"
 run_case "death within the walk" death_after "$some" "$begin" "window a 0"

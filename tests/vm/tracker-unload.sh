@@ -3,7 +3,7 @@
 # Policy: rmmod is EBUSY while a tracker or an open drain descriptor exists;
 # after untrack it works under any load, and the module loads again without a
 # word in the kernel log.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:128M limit=120 module=yes
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=120
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
@@ -16,13 +16,17 @@ busy_with_tracker() {
 }
 
 busy_with_descriptor() {
+	local fd
 	consumer "track a $d0"
 	start_consumer
 	ask_ok begin a "$d0"
+	ask_ok keep a
+	fd=$(value fd "$reply")
 	ask_ok finish a
 	consumer "untrack a"
 	fails_saying "(busy|in use|unavailable)" rmmod blkferry
 	ask_ok close a
+	ask_ok drop "$fd"
 	rmmod blkferry
 	insmod /vm/blkferry.ko
 }
@@ -31,15 +35,16 @@ busy_with_descriptor() {
 start_load() {
 	local disk
 	for disk in "$d0" "$d1" "$d2"; do
-		setsid bash -c "while dd if=/dev/zero of=$disk bs=4k count=2000 \
-			oflag=direct conv=notrunc status=none; do :; done" &
+		# shellcheck disable=SC2016  # the inner shell's $0
+		setsid bash -c 'while dd if=/dev/zero of="$0" bs=4k count=2000 \
+			oflag=direct conv=notrunc status=none; do :; done' "$disk" &
 		cleanup_fn kill_group $!
 	done
 }
 
 kill_group() {
-	kill -KILL -- "-$1"
-	wait "$1"
+	whatever kill -KILL -- "-$1"
+	whatever wait "$1"
 }
 
 under_load() {
@@ -47,9 +52,9 @@ under_load() {
 	start_load
 	for n in $(seq 12); do
 		consumer "track a $d0" "track b $d1" "track c $d2" \
-			"begin a $d0 b $d1 c $d2" "finish a" "walk b" >/dev/null
+			"begin a $d0 b $d1 c $d2" "finish a" "walk b"
 		if [ $((n % 3)) -eq 0 ]; then
-			consumer "begin a $d0" "die" || echo killed
+			whatever consumer "begin a $d0" "die"
 		fi
 		consumer "untrack a" "untrack b" "untrack c"
 		rmmod blkferry

@@ -3,7 +3,7 @@
 # Policy: every way to change a block marks exactly the blocks it touches, on
 # virtio, SCSI and NVMe disks; what changes none marks none. Reads and flushes
 # mark nothing.
-# VM: mem=1024 disks=virtio:256M+scsi:192M,dpofua=on+nvme:128M limit=120 modules=xfs tools=mkfs.xfs
+# VM: mem=1024 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 modules=xfs tools=mkfs.xfs
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
@@ -75,6 +75,7 @@ punched_holes() {
 multi_range_discards() {
 	local n trace=/sys/kernel/tracing
 	blkdiscard "$1"
+	modprobe xfs
 	mkfs.xfs -f -q "$1"
 	mount -o discard "$1" /mnt
 	cleanup_fn umount /mnt
@@ -132,7 +133,7 @@ counters() {
 for disk in virtio:$d0 scsi:$d1 nvme:$d2; do
 	kind=${disk%%:*} disk=${disk#*:}
 	run_case "$kind: direct writes" direct_writes "$disk" direct
-	run_case "$kind: direct synchronous writes" direct_writes "$disk" direct,dsync
+	run_case "$kind: direct synchronous writes" direct_writes "$disk" sync
 	run_case "$kind: buffered writes" buffered_writes "$disk"
 	run_case "$kind: reads and flushes mark nothing" nothing_written "$disk"
 	run_case "$kind: discards" discards "$disk"

@@ -59,10 +59,9 @@ blocks() {
 	echo "$start+$((end - start))"
 }
 
-# write_at DEVICE SECTOR COUNT [DD_FLAGS]: random data, direct unless told.
+# write_at DEVICE SECTOR COUNT [sync|buffered]: one write, direct unless told.
 write_at() {
-	dd if=/dev/urandom of="$1" bs=512 seek="$2" count="$3" conv=notrunc \
-		iflag=fullblock oflag="${4:-direct}" status=none
+	put "$@"
 }
 
 # remember DISK: its content, for covers_all_changes.
@@ -94,8 +93,8 @@ start_consumer() {
 }
 
 end_consumer() {
-	kill -KILL "$1" 2>/dev/null
-	wait "$1" 2>/dev/null
+	whatever kill -KILL "$1"
+	whatever wait "$1"
 }
 
 # ask STEP...: the answer is in $reply and on the case's log.

@@ -9,8 +9,9 @@
 
 vm_d=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# What every guest has; --tool and --module add to it.
-base_tools="bash dd cmp stdbuf timeout setpriv kill blockdev blkdiscard \
+# What every guest has; --tool and --module add to it. The shell is a static
+# one: under emulation it starts and forks four times faster.
+base_tools="bash-static dd cmp stdbuf timeout setpriv kill blockdev blkdiscard \
 	blkid losetup fallocate truncate findmnt fstrim fsfreeze mkfs.ext4 \
 	e2fsck dmsetup jq sg_inq sg_turs sg_readcap sg_write_same sg_unmap \
 	sg_dd sg_raw sg_logs sg_modes sg_persist sg_sync partx sha256sum \
@@ -79,6 +80,7 @@ make_base() {
 		rm -f "$root/bin/${path##*/}"
 		copy_file "$root" "$path" "/usr/bin/${path##*/}"
 	done
+	ln -sf bash-static "$root/bin/bash"
 	# shellcheck disable=SC2086  # lists
 	copy_modules "$root" "$dir" $modules
 	cp "$vm_d/init" "$root/init"
