@@ -47,10 +47,10 @@
  * it sent and treats a difference as a failed pass.
  *
  * Life signs. Each side has a time-out of its own. T sends PING when it has
- * heard nothing for a third of its time-out, and as often while it is busy with
- * a flush or with digests; S answers with PONG and may do likewise. A side that
- * hears nothing for its whole time-out gives up; reading nothing while busy
- * itself does not count.
+ * heard nothing for a third of its time-out, and each second while it is busy
+ * with writes, a flush or digests; S answers with PONG and may do likewise. A
+ * side that hears nothing for its whole time-out gives up; the time in which it
+ * does not read because it is busy itself does not count.
  *
  * Cut over. CUTOVER moves the job's durable state from syncing to cut over,
  * for all its disks in one step; after that every CLAIM is refused until the

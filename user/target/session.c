@@ -20,6 +20,7 @@
 
 #define HANDSHAKE_NS (10 * BF_NSEC_PER_SEC)	/* strangers wait no longer */
 #define LINGER_NS (2 * BF_NSEC_PER_SEC)
+#define BUSY_PING_NS BF_NSEC_PER_SEC
 
 int bf_target_session_new(struct bf_target_session **session,
 			  struct bf_registry *registry,
@@ -180,21 +181,24 @@ int session_reply(struct bf_target_session *s, uint16_t type, uint16_t disk,
 	return ret;
 }
 
+static uint64_t last_sign(const struct bf_target_session *s)
+{
+	return s->heard_ns > s->spoke_ns ? s->heard_ns : s->spoke_ns;
+}
+
 static uint64_t next_ping(const struct bf_target_session *s)
 {
-	uint64_t last_ns = s->heard_ns > s->spoke_ns ? s->heard_ns : s->spoke_ns;
-
 	if (s->ladder == BF_LADDER_HELLO || !s->registry->timeout_ns)
 		return UINT64_MAX;
-	return last_ns + s->registry->timeout_ns / 3;
+	return last_sign(s) + s->registry->timeout_ns / 3;
 }
 
 static int ping_if_due(struct bf_target_session *s, uint64_t last_ns,
-		       struct bf_error *err)
+		       uint64_t pause_ns, struct bf_error *err)
 {
 	struct wire_ping ping = { .cookie = bf_now_ns() };
 
-	if (ping.cookie < after(last_ns, s->registry->timeout_ns / 3))
+	if (!s->registry->timeout_ns || ping.cookie - last_ns < pause_ns)
 		return 0;
 	bf_wire_swap_ping(&ping);
 	return session_reply(s, WIRE_PING, 0, &ping, sizeof(ping), err);
@@ -204,9 +208,12 @@ static int ping_if_due(struct bf_target_session *s, uint64_t last_ns,
 int session_tick(void *session, struct bf_error *err)
 {
 	struct bf_target_session *s = session;
+	uint64_t pause_ns = s->registry->timeout_ns / 3;
 	int ret = check_cancelled(s, err);
 
-	return ret ? ret : ping_if_due(s, s->spoke_ns, err);
+	if (pause_ns > BUSY_PING_NS)	/* the peer's time-out may be shorter */
+		pause_ns = BUSY_PING_NS;
+	return ret ? ret : ping_if_due(s, s->spoke_ns, pause_ns, err);
 }
 
 static void heard(struct bf_target_session *s)
@@ -254,8 +261,7 @@ static int wait_input(struct bf_target_session *s, struct bf_error *err)
 			       strerror(errno));
 	if (ret != 0 || s->ladder == BF_LADDER_HELLO)
 		return 0;
-	return ping_if_due(s, s->spoke_ns > s->heard_ns ? s->spoke_ns :
-			      s->heard_ns, err);
+	return ping_if_due(s, last_sign(s), s->registry->timeout_ns / 3, err);
 }
 
 /* Return: 1 with a frame, 0 when the source has hung up, or an error. */
