@@ -308,6 +308,10 @@ static int commit_through(struct bf_drain *drain, u64 through_sector,
 	}
 	drain->left_blocks -= bf_map_forget(drain->map, drain->low_block, through);
 	drain->low_block = through;
+	drain->tracker->committed = (struct bf_committed){
+		.generation = drain->generation,
+		.through_sector = through_sector,
+	};
 	return 0;
 }
 
@@ -375,6 +379,26 @@ int bf_drain_commit(struct bf_drain *drain, u64 generation,
 	drain_let_go(drain, map);
 	mutex_unlock(&bf_control_mutex);
 	return 0;
+}
+
+/**
+ * bf_drain_committed() - what the last COMMIT on a tracker forgot
+ * @tracker: the tracker
+ *
+ * Context: Process, may sleep, under bf_control_mutex.
+ * Return: generation and sector, 0 before the first.
+ */
+struct bf_committed bf_drain_committed(const struct bf_tracker *tracker)
+{
+	struct bf_committed committed;
+
+	lockdep_assert_held(&bf_control_mutex);
+	if (tracker->drain)
+		mutex_lock(&tracker->drain->lock);
+	committed = tracker->committed;
+	if (tracker->drain)
+		mutex_unlock(&tracker->drain->lock);
+	return committed;
 }
 
 /**

@@ -67,6 +67,7 @@ int bf_drain_commit(struct bf_drain *drain, u64 generation,
 		    struct netlink_ext_ack *extack);
 int bf_drain_abort(struct bf_drain *drain, u64 generation,
 		   struct netlink_ext_ack *extack);
+struct bf_committed bf_drain_committed(const struct bf_tracker *tracker);
 
 static inline u64 bf_drain_blocks(const struct bf_drain *drain)
 {

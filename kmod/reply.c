@@ -86,6 +86,7 @@ static u64 device_number(const struct bf_tracker *tracker)
 static int put_tracker(struct sk_buff *skb, struct bf_tracker *tracker)
 {
 	u32 granularity_bytes = BLKFERRY_SECTOR_BYTES << tracker->block_shift;
+	struct bf_committed committed = bf_drain_committed(tracker);
 	struct nlattr *nest = nla_nest_start(skb, BLKFERRY_A_TRACKER);
 
 	if (!nest ||
@@ -98,6 +99,10 @@ static int put_tracker(struct sk_buff *skb, struct bf_tracker *tracker)
 	    put_u64(skb, BLKFERRY_A_NR_SECTORS, tracker->nr_sectors) ||
 	    nla_put_u32(skb, BLKFERRY_A_GRANULARITY, granularity_bytes) ||
 	    put_u64(skb, BLKFERRY_A_GENERATION, tracker->generation) ||
+	    put_u64(skb, BLKFERRY_A_COMMITTED_GENERATION,
+		    committed.generation) ||
+	    put_u64(skb, BLKFERRY_A_COMMITTED_SECTOR,
+		    committed.through_sector) ||
 	    nla_put_u8(skb, BLKFERRY_A_DRAIN_OWNED, !!tracker->drain) ||
 	    put_u64(skb, BLKFERRY_A_WATERMARK_BYTES, tracker->watermark_bytes) ||
 	    put_stats(skb, tracker) ||

@@ -42,13 +42,19 @@ enum bf_command_set {
 	BF_COMMANDS_VIRTIO,	/* only its own GET_ID */
 };
 
+/* What the last COMMIT forgot. */
+struct bf_committed {
+	u64 generation;
+	u64 through_sector;
+};
+
 struct bf_disk {
 	struct hlist_node hash_node;	/* RCU; written under bf_control_mutex */
 	struct request_queue *queue;	/* reference held */
 	struct list_head trackers;	/* RCU; written under bf_control_mutex */
 	enum bf_command_set commands;
-	dev_t devt;			/* of the whole disk */
-	bool gone;			/* set once, by the class interface */
+	dev_t devt;			/* of the whole disk now on the queue */
+	bool gone;			/* set by the class interface */
 };
 
 /*
@@ -93,6 +99,9 @@ struct bf_tracker {
 	u64 totals[BF_COUNT_NR];	/* of maps that went out of service */
 	u64 new_blocks;			/* of the same */
 	u64 cleared[BLKFERRY_REASON_MAX + 1];
+
+	/* Under drain->lock, while there is a drain. */
+	struct bf_committed committed;
 };
 
 struct bf_tracker_spec {

@@ -40,6 +40,8 @@ struct bf_tracker {
 	uint64_t nr_sectors;
 	uint32_t granularity_bytes;
 	uint64_t generation;
+	uint64_t committed_generation;	/* what the last commit forgot */
+	uint64_t committed_sector;
 	bool drain_owned;
 	uint64_t watermark_bytes;
 	uint64_t stats[BLKFERRY_STAT_MAX + 1];	/* by enum blkferry_stat */

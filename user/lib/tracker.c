@@ -77,6 +77,10 @@ static int parse_tracker(struct nlattr **attrs, void *out, struct bf_error *err)
 	    !parse_identity(inner, tracker) ||
 	    !parse_geometry(inner, tracker) ||
 	    !bf_attr_u64(inner[BLKFERRY_A_GENERATION], &tracker->generation) ||
+	    !bf_attr_u64(inner[BLKFERRY_A_COMMITTED_GENERATION],
+			 &tracker->committed_generation) ||
+	    !bf_attr_u64(inner[BLKFERRY_A_COMMITTED_SECTOR],
+			 &tracker->committed_sector) ||
 	    !bf_attr_u64(inner[BLKFERRY_A_WATERMARK_BYTES],
 		     &tracker->watermark_bytes) ||
 	    !inner[BLKFERRY_A_DRAIN_OWNED] ||

@@ -175,6 +175,22 @@ void bf_job_disconnect(struct bf_job *job)
 
 /* ---- how to go on ---- */
 
+/*
+ * The tracker has forgotten what it committed. A target that remembers less, as
+ * one restored from a snapshot does, lacks just that. Each commit here follows
+ * the target's record of it, so the target is otherwise never behind.
+ */
+static bool target_is_behind(const struct bf_job_disk *disk,
+			     const struct wire_opened *opened)
+{
+	const struct bf_tracker *tracker = &disk->tracker;
+
+	if (opened->generation != tracker->committed_generation)
+		return opened->generation < tracker->committed_generation;
+	return opened->through_bytes / BLKFERRY_SECTOR_BYTES <
+	       tracker->committed_sector;
+}
+
 /* Return: why a full copy is needed, NULL if the disk can go on. */
 static const char *why_full(const struct bf_job_disk *disk,
 			    const struct bf_session_disk *session_disk,
@@ -193,6 +209,8 @@ static const char *why_full(const struct bf_job_disk *disk,
 	if (memcmp(disk->tracker.uuid, opened->source_uuid, 16) ||
 	    memcmp(disk->tracker.uuid, disk->record_uuid, 16))
 		return "the tracker was created anew, so changes may have gone unseen";
+	if (target_is_behind(disk, opened))
+		return "the target has gone back to an older state than it acknowledged";
 	return NULL;
 }
 
@@ -237,6 +255,17 @@ static bool decide(struct bf_job *job, const struct wire_welcome *welcome)
 	return false;
 }
 
+/* What the trackers have committed since they were last looked at. */
+static int look_at_trackers(struct bf_job *job, struct bf_error *err)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; job->tracked && i < job->nr_disks && !ret; i++)
+		ret = bf_tracker_get(job->nl, job->disks[i].tracker.id,
+				     &job->disks[i].tracker, err);
+	return ret;
+}
+
 static int mark_everything(struct bf_job *job, struct bf_error *err)
 {
 	int ret = 0;
@@ -279,6 +308,9 @@ int bf_job_connect(struct bf_job *job, struct bf_error *err)
 		return bf_fail(err, BF_E_CUT_OVER, EROFS,
 			       "the target of job %s is cut over already and refuses writers: to start over, reopen it at the receiver",
 			       job->config->name);
+	ret = look_at_trackers(job, err);
+	if (ret)
+		return ret;
 	restart = decide(job, welcome);
 	job->epoch = welcome->last_epoch + 1;
 	ret = bf_session_claim(job->session, job->epoch, restart, err);

@@ -58,6 +58,9 @@
  *		START_SECTOR u64 (of a partition on its disk, else 0),
  *		NR_SECTORS u64, GRANULARITY u32,
  *		GENERATION u64 (number of the last BEGIN, 0 before the first),
+ *		COMMITTED_GENERATION u64, COMMITTED_SECTOR u64 (what the last
+ *		COMMIT forgot: a target that remembers less has gone back in
+ *		time and must be resynced; 0 before the first),
  *		DRAIN_OWNED u8 (0 or 1), WATERMARK_BYTES u64,
  *		STATS nest (BLKFERRY_STAT_*, each u64),
  *		REASONS nest of REASON nests, one for each reason ever raised:
@@ -227,6 +230,8 @@ enum blkferry_attr {
 	BLKFERRY_A_BITMAP_SECTOR,	/* u64 */
 	BLKFERRY_A_TOTAL_BLOCKS,	/* u64 */
 	BLKFERRY_A_EVENT,		/* u32, enum blkferry_event */
+	BLKFERRY_A_COMMITTED_GENERATION,	/* u64 */
+	BLKFERRY_A_COMMITTED_SECTOR,	/* u64, THROUGH_SECTOR of that COMMIT */
 	__BLKFERRY_A_MAX
 };
 #define BLKFERRY_A_MAX (__BLKFERRY_A_MAX - 1)
