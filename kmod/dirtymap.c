@@ -161,10 +161,10 @@ static u32 slot_mark(struct bf_dirtymap *map, u32 index, u32 first, u32 last)
 {
 	unsigned long *slot = &map->slots[index];
 	unsigned long entry = READ_ONCE(*slot);
-	unsigned long tagged = tag_word(first, last);
-	bool exact = tag_is_exact(map, index, first, last);
 
 	while (!bf_entry_leaf(entry)) {
+		unsigned long tagged = tag_word(first, last);
+		bool exact = tag_is_exact(map, index, first, last);
 		struct bf_leaf *leaf = NULL;
 		unsigned long new, old;
 
@@ -216,15 +216,15 @@ static void map_account(struct bf_dirtymap *map, long fresh)
 }
 
 /**
- * bf_map_mark_slow() - mark blocks dirty, whatever the map holds
+ * bf_map_mark() - mark blocks dirty
  * @map: the active map
  * @first: first block
  * @last: last block, below map->nr_blocks
  *
- * Context: Any; see bf_map_mark().
+ * Context: Any; see bf_map_is_marked().
  * Return: the number of blocks that became dirty.
  */
-u64 bf_map_mark_slow(struct bf_dirtymap *map, u64 first, u64 last)
+u64 bf_map_mark(struct bf_dirtymap *map, u64 first, u64 last)
 {
 	u64 fresh = 0;
 

@@ -23,7 +23,8 @@
  * it inside the RCU section in which it found the map may use it.
  *
  * Who may call what
- *	any context, in an RCU read section		bf_map_mark
+ *	any context, in an RCU read section		bf_map_mark,
+ *							bf_map_is_marked
  *	process context, on the active map		bf_map_merge (into it)
  *	process context, out of service			the rest
  * Out of service means: no longer published and one grace period later.
@@ -49,7 +50,7 @@
 /* What is counted for a map, each exact once the map is out of service. */
 enum bf_count {
 	BF_COUNT_WRITES,
-	BF_COUNT_BYTES,
+	BF_COUNT_SECTORS,
 	BF_COUNT_DISCARDS,
 	BF_COUNT_ZEROES,
 	BF_COUNT_ZONE_OPS,
@@ -90,6 +91,7 @@ struct bf_run {
 	u64 nr_blocks;
 };
 
+u64 bf_map_mark(struct bf_dirtymap *map, u64 first, u64 last);
 int bf_map_init(struct bf_dirtymap *map, u64 nr_blocks,
 		struct bf_reserve *reserve);
 void bf_map_destroy(struct bf_dirtymap *map);
@@ -104,7 +106,6 @@ u64 bf_map_dirty_blocks(const struct bf_dirtymap *map);
 u64 bf_map_new_blocks(const struct bf_dirtymap *map);
 void bf_map_add_counts(const struct bf_dirtymap *map, u64 sums[BF_COUNT_NR]);
 size_t bf_map_memory_bytes(const struct bf_dirtymap *map);
-u64 bf_map_mark_slow(struct bf_dirtymap *map, u64 first, u64 last);
 
 static inline bool bf_entry_is_tagged(unsigned long entry)
 {
@@ -130,34 +131,33 @@ static inline void bf_map_count(struct bf_dirtymap *map, enum bf_count count,
 }
 
 /**
- * bf_map_mark() - mark blocks dirty
+ * bf_map_is_marked() - whether blocks are known to be dirty already
  * @map: the active map
  * @first: first block
  * @last: last block, below map->nr_blocks
  *
- * Nearly every write goes to a block that is dirty already: that case is here,
- * without a locked operation.
+ * Nearly every write goes to a block that is dirty already; this tells so
+ * without a call or a locked operation.
  *
  * Context: Any, hard interrupt included; in the RCU read section in which @map
  * was looked up, or with the map kept active by other means.
- * Return: the number of blocks that became dirty.
+ * Return: true if a mark would change nothing; false if it may.
  */
-static __always_inline u64 bf_map_mark(struct bf_dirtymap *map,
-				       u64 first, u64 last)
+static __always_inline bool bf_map_is_marked(const struct bf_dirtymap *map,
+					     u64 first, u64 last)
 {
-	if (likely((first ^ last) < BITS_PER_LONG &&
-		   (first | (BITS_PER_LONG - 1)) >= last)) {
-		unsigned long entry = READ_ONCE(map->slots[first >> BF_LEAF_SHIFT]);
-		const struct bf_leaf *leaf = bf_entry_leaf(entry);
-		unsigned long mask = bf_word_mask(first % BITS_PER_LONG,
-						  last % BITS_PER_LONG);
+	unsigned long entry = READ_ONCE(map->slots[first >> BF_LEAF_SHIFT]);
+	const struct bf_leaf *leaf = bf_entry_leaf(entry);
+	unsigned long word;
 
-		if (likely(leaf) &&
-		    !(mask & ~READ_ONCE(leaf->words[first / BITS_PER_LONG %
-						    BF_LEAF_WORDS])))
-			return 0;
-	}
-	return bf_map_mark_slow(map, first, last);
+	if (unlikely(!leaf))
+		return false;
+	word = READ_ONCE(leaf->words[first / BITS_PER_LONG % BF_LEAF_WORDS]);
+	if (likely(first == last))
+		return word >> first % BITS_PER_LONG & 1;
+	return (first ^ last) < BITS_PER_LONG &&
+	       !(bf_word_mask(first % BITS_PER_LONG,
+			      last % BITS_PER_LONG) & ~word);
 }
 
 #endif /* BF_DIRTYMAP_H */

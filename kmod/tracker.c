@@ -8,6 +8,7 @@
 #include <linux/netlink.h>
 #include <linux/timekeeping.h>
 
+#include "compat/compat.h"
 #include "device.h"
 #include "drain.h"
 #include "events.h"
@@ -40,7 +41,8 @@ int bf_tracker_init(void)
 	if (!leaf_pool.max_bytes)
 		leaf_pool.max_bytes = (totalram_pages() << PAGE_SHIFT) / 16;
 	leaf_pool.cache = kmem_cache_create("blkferry_leaf", sizeof(struct bf_leaf),
-					    sizeof(struct bf_leaf), 0, NULL);
+					    sizeof(struct bf_leaf),
+					    BF_SLAB_NO_MERGE, NULL);
 	return leaf_pool.cache ? 0 : -ENOMEM;
 }
 
@@ -51,6 +53,7 @@ int bf_tracker_init(void)
  */
 void bf_tracker_exit(void)
 {
+	WARN_ON_ONCE(atomic_long_read(&leaf_pool.nr_bytes));
 	kmem_cache_destroy(leaf_pool.cache);
 	idr_destroy(&trackers);
 }
@@ -163,7 +166,7 @@ void bf_disk_gone(dev_t devt)
 
 	rcu_read_lock();
 	hash_for_each_rcu(bf_disks, bucket, disk, hash_node) {
-		if (disk->devt != devt || READ_ONCE(disk->gone))
+		if (READ_ONCE(disk->devt) != devt || READ_ONCE(disk->gone))
 			continue;
 		WRITE_ONCE(disk->gone, true);
 		list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
@@ -421,8 +424,12 @@ static struct bf_disk *disk_get(const struct bf_device *device)
 {
 	struct bf_disk *disk = bf_disk_find(device->queue);
 
-	if (disk)
+	if (disk) {
+		/* SCSI keeps the queue when its disk driver goes and comes. */
+		WRITE_ONCE(disk->devt, disk_devt(device->disk));
+		WRITE_ONCE(disk->gone, false);
 		return disk;
+	}
 	disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
@@ -616,7 +623,7 @@ void bf_tracker_stats(struct bf_tracker *tracker,
 	memcpy(sums, tracker->totals, sizeof(sums));
 	bf_map_add_counts(map, sums);
 	stats[BLKFERRY_STAT_WRITES] = sums[BF_COUNT_WRITES];
-	stats[BLKFERRY_STAT_WRITE_BYTES] = sums[BF_COUNT_BYTES];
+	stats[BLKFERRY_STAT_WRITE_BYTES] = sums[BF_COUNT_SECTORS] << SECTOR_SHIFT;
 	stats[BLKFERRY_STAT_DISCARDS] = sums[BF_COUNT_DISCARDS];
 	stats[BLKFERRY_STAT_ZEROES] = sums[BF_COUNT_ZEROES];
 	stats[BLKFERRY_STAT_ZONE_OPS] = sums[BF_COUNT_ZONE_OPS];

@@ -9,6 +9,7 @@
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
 #include <linux/device.h>
+#include <linux/slab.h>
 #include <scsi/scsi_cmnd.h>
 
 #include "config.h"
@@ -83,10 +84,17 @@ static inline const u8 *bf_scsi_cdb(struct request *rq, unsigned int *cdb_bytes)
 #endif
 }
 
-static inline bool bf_op_is_write_same(unsigned int op)
+/* A cache of its own shows what is in it, and what leaked when it goes. */
+#ifdef HAVE_SLAB_NO_MERGE
+#define BF_SLAB_NO_MERGE SLAB_NO_MERGE
+#else
+#define BF_SLAB_NO_MERGE 0
+#endif
+
+static inline bool bf_rq_is_write_same(struct request *rq)
 {
 #ifdef HAVE_REQ_OP_WRITE_SAME
-	return op == REQ_OP_WRITE_SAME;
+	return req_op(rq) == REQ_OP_WRITE_SAME;
 #else
 	return false;
 #endif
