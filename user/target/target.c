@@ -15,6 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <wire.h>
+
+#include "lib/cleanup.h"
 #include "lib/units.h"
 #include "target/target.h"
 
@@ -166,17 +169,19 @@ static int lock(struct bf_target *t, struct bf_error *err)
 	return t->block_device ? 0 : lock_file(t, err);
 }
 
-/* Newer kernels tell; otherwise what is safe everywhere. */
+/*
+ * Only kernels from 6.1 on tell, so a read is tried: most files on disks with
+ * sectors of 512 bytes take 512, and 4096 is safe everywhere.
+ */
 static uint32_t file_align_bytes(int fd)
 {
-#ifdef STATX_DIOALIGN
-	struct statx stx;
+	_cleanup_free_ void *block = NULL;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
-	    (stx.stx_mask & STATX_DIOALIGN) && stx.stx_dio_offset_align &&
-	    stx.stx_dio_mem_align <= stx.stx_dio_offset_align)
-		return stx.stx_dio_offset_align;
-#endif
+	if (posix_memalign(&block, FILE_ALIGN_BYTES, FILE_ALIGN_BYTES))
+		return FILE_ALIGN_BYTES;
+	if (pread(fd, (char *)block + WIRE_BLOCK_BYTES, WIRE_BLOCK_BYTES,
+		  WIRE_BLOCK_BYTES) == WIRE_BLOCK_BYTES)
+		return WIRE_BLOCK_BYTES;
 	return FILE_ALIGN_BYTES;
 }
 
