@@ -84,7 +84,7 @@ static void job_whole(void)
 			  "pre-freeze = sync ; echo \"a # b\" = c # d\n"
 			  "post-cutover = true\n"
 			  "hook-timeout = 1m30s\n"
-			  "[disk root]  # the system\n"
+			  "[disk root]\n"
 			  "device = /dev/vda\n"
 			  "target = web-root\n"
 			  "granularity = 64K\r\n"
@@ -131,20 +131,48 @@ static void job_defaults(void)
 
 static void job_bad_lines(void)
 {
-	job_refused("key = /k\n", ":1: ", "before the first [section]");
-	job_refused("[job]\nnonsense\n", ":2: ", "neither [section] nor key");
-	job_refused("[job\n", ":1: ", "[kind name]");
-	job_refused("[job] x\n", ":1: ", "[kind name]");
-	job_refused("[jobs]\n", ":1: ", "no section [jobs]");
-	job_refused("[job web]\n", ":1: ", "takes no name");
-	job_refused("[job]\n" DISK "[job]\n", ":5: ", "given twice");
-	job_refused(DISK DISK, ":4: ", "\"d\" is given twice");
-	job_refused("[disk]\n", ":1: ", "not a name");
-	job_refused("[disk a b]\n", ":1: ", "not a name");
-	job_refused("[disk ../x]\n", ":1: ", "not a name");
+	job_refused("key = /k\n", ": ", "before the first");
+	job_refused("key = /k\n" DISK, ": ", "before the first");
+	job_refused("[default]\n" DISK, ": ", "no such section");
+	job_refused("[job]\nnonsense\n", ":2: ", "Equal sign is missing");
+	job_refused("[job]\nnonsense\n", ":2: ", "key = value");
+	job_refused("[job]\n= 3\n", ":2: ", "name is missing");
+	job_refused("[job\n", ":1: ", "No closing bracket");
+	job_refused("[job] x\n", ":1: ", "No closing bracket");
+	job_refused("[job] # x\n", ":1: ", "No closing bracket");
+	job_refused("[]\n", ":1: ", "name is missing");
+	job_refused("[jobs]\n", ": [jobs]: ", "no section of the kind \"jobs\"");
+	job_refused("[Job]\n", ": [Job]: ", "no section of the kind \"Job\"");
+	job_refused("[job web]\n", ": [job web]: ", "takes no name");
+	job_refused("[job]\n" DISK "[job]\n", ":5: ", "Duplicate section");
+	job_refused(DISK DISK, ":4: ", "Duplicate section");
+	job_refused(DISK "[disk  d]\n", ": [disk  d]: ", "\"d\" is given twice");
+	job_refused("[disk]\n", ": [disk]: ", "not a name");
+	job_refused("[disk a b]\n", ": [disk a b]: ", "not a name");
+	job_refused("[disk ../x]\n", ": [disk ../x]: ", "not a name");
 	job_refused("[job]\nreceivers = x\n", ":2: ", "no key \"receivers\"");
+	job_refused("[job]\nTimeout = 1s\n", ":2: ", "no key \"Timeout\"");
+	job_refused("[job]\nx! = 1\n", ": ", "or a \"!\"");
 	job_refused("[job]\ntimeout = 1s\n\ntimeout = 2s\n", ":4: ",
-		    "timeout is given twice");
+		    "Duplicate key");
+}
+
+/* What other ini readers take for more of the value or for a comment. */
+static void job_surprises(void)
+{
+	job_refused("[job]\npre-freeze = true\n  && false\n", ":3: ",
+		    "Equal sign is missing");
+	job_refused("[job]\npre-freeze = true\n  x = false\n", ":3: ",
+		    "no key \"x\"");
+	job_refused("[job]\npre-freeze = true \\\n; a = b\nc = d\n", ":4: ",
+		    "no key \"c\"");
+	job_refused("[job]\n  # indented\n", ":2: ", "Equal sign is missing");
+	job_refused("[job]\n  #then = thaw\n", ":2: ", "no key \"#then\"");
+	job_refused("[job]\n  [disk d] = 1\n", ":2: ", "no key \"[disk d]\"");
+	job_refused("[job]\n/*\nthen = thaw\n*/\n", ":2: ",
+		    "Equal sign is missing");
+	job_refused("\xff\xfe[job]\n", ":1: ", "Equal sign is missing");
+	job_refused("[job]\npre-freeze = caf\xe9\n", "", "UTF-8");
 }
 
 static void job_bad_values(void)
@@ -170,7 +198,7 @@ static void job_bad_values(void)
 static void job_bad_wholes(void)
 {
 	job_refused("[job]\n", ": ", "has no disk");
-	job_refused("\n[disk d]\ndevice = /dev/vdb\n[job]\n", ":2: ",
+	job_refused("\n[disk d]\ndevice = /dev/vdb\n[job]\n", ": [disk d]: ",
 		    "needs the key target");
 	job_refused("[disk d]\ndevice = /dev/vdb\ntarget = x\n", ": ",
 		    "[job] names none");
@@ -185,15 +213,27 @@ static void job_bad_wholes(void)
 		    "cut over in one step");
 }
 
+static void other_editors(void)
+{
+	struct bf_job_config job;
+
+	check_eq(load_job("\xef\xbb\xbf[job]\r\n\r\n \t\r\n"
+			  "\tpre-freeze = echo \xc3\xa9 \\\r\n" DISK "\r\n",
+			  &job), 0);
+	check(!strcmp(job.pre_freeze, "echo \xc3\xa9 \\"));
+	check_eq(job.nr_disks, 1);
+	bf_job_config_free(&job);
+}
+
 static void long_lines(void)
 {
 	struct bf_job_config job;
-	char text[2 * BF_INI_LINE_BYTES];
+	char text[8192];
 
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	memcpy(text, "[job]\npre-freeze = ", 19);
-	job_refused(text, ":2: ", "longer than 4095 bytes");
+	job_refused(text, ":2: pre-freeze: ", "longer than 1023 bytes");
 	text[19 + 1024] = '\0';
 	job_refused(text, ":2: pre-freeze: ", "longer than 1023 bytes");
 	text[19 + 1023] = '\0';
@@ -206,12 +246,42 @@ static void long_lines(void)
 static void hidden_bytes(void)
 {
 	static const char text[] = "[job]\nthen = thaw\0 # hidden\n" DISK;
+	static const char whole[] = DISK "\0 hidden";
 	struct bf_job_config job;
 
 	put_bytes(text, sizeof(text) - 1);
 	check(bf_job_config_load(path, "web", &job, &err) < 0);
 	check_says(err.text, ":2: ");
 	check_says(err.text, "is not text");
+	put_bytes(whole, sizeof(whole) - 1);
+	check(bf_job_config_load(path, "web", &job, &err) < 0);
+	check_says(err.text, ":4: ");
+	job_refused("[job]\npre-freeze = x\x1b[2K\n", ":2: ", "0x1b");
+}
+
+/* A megabyte of something else. */
+static void junk(void)
+{
+	enum { JUNK_BYTES = 1 << 20 };
+	struct bf_job_config job;
+	char *text = malloc(JUNK_BYTES);
+
+	check(text);
+	memset(text, '#', JUNK_BYTES);
+	put_bytes(text, JUNK_BYTES);
+	check_eq(bf_job_config_load(path, "web", &job, &err), -EFBIG);
+	check_eq(err.code, BF_E_CONFIG);
+	check_says(err.text, "longer than 256 KiB");
+	put_bytes(text, BF_INI_FILE_BYTES);
+	check(bf_job_config_load(path, "web", &job, &err) < 0);
+	check_says(err.text, "has no disk");
+	srandom(1);
+	for (size_t i = 0; i < BF_INI_FILE_BYTES; i++)
+		text[i] = "abc=[]#;! \n"[random() % 11];
+	put_bytes(text, BF_INI_FILE_BYTES);
+	check(bf_job_config_load(path, "web", &job, &err) < 0);
+	check_eq(err.code, BF_E_CONFIG);
+	free(text);
 }
 
 static void file_trouble(void)
@@ -272,7 +342,7 @@ static void receiver_bad(void)
 {
 	receiver_refused(PEER, ": ", "add a section [target NAME]");
 	receiver_refused(TARGET, ": ", "add a section [peer NAME]");
-	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\n", ":3: ",
+	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\n", ": [peer p]: ",
 			 "needs the key targets");
 	receiver_refused(TARGET "[peer p]\nkey = " PRINT "\ntargets = t t\n",
 			 ":5: targets: ", "listed twice");
@@ -286,7 +356,7 @@ static void receiver_bad(void)
 			 ": ", "same key");
 	receiver_refused(TARGET "[target u]\npath = /dev/vdb\n" PEER, ": ",
 			 "belongs to two targets");
-	receiver_refused(TARGET PEER TARGET, ":6: ", "\"t\" is given twice");
+	receiver_refused(TARGET PEER TARGET, ":6: ", "Duplicate section");
 }
 
 static void names(void)
@@ -332,8 +402,11 @@ int main(void)
 	tap_run("a job's bad lines are named", job_bad_lines);
 	tap_run("a job's bad values say what is expected", job_bad_values);
 	tap_run("a job that makes no sense as a whole", job_bad_wholes);
+	tap_run("neither continuation lines nor hidden comments", job_surprises);
+	tap_run("a byte order mark, CRLF, blanks, UTF-8", other_editors);
 	tap_run("long lines are neither cut nor believed", long_lines);
 	tap_run("nothing hides behind a NUL", hidden_bytes);
+	tap_run("a megabyte of junk", junk);
 	tap_run("files that are missing, wrong or open to all", file_trouble);
 	tap_run("a receiver with everything", receiver_whole);
 	tap_run("a receiver with the least", receiver_defaults);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Configuration: ini files become checked structs. An unknown section or key,
- * a bad value, a missing one or a name given twice is an error that names file
- * and line (BF_E_CONFIG). Behind a value, blank and "#" begin a comment, save
+ * a bad value, a missing one or a name given twice (in whatever case) is an
+ * error that names file and line, or the section where it is about that as a
+ * whole (BF_E_CONFIG). Behind a value, blank and "#" begin a comment, save
  * behind a COMMAND, which the shell reads whole. The disks of a job go all to
  * the receiver or all to local paths: they cut over in one step.
  *

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Config table: sections and keys of a file flow in, each is found in its
- * table, checked and stored. Nothing unknown passes, nothing comes twice.
+ * table, checked and stored. Nothing unknown passes, no name comes twice; a
+ * section or key that does has been refused by the reader.
  */
 #include "lib/config_table.h"
 
@@ -22,7 +23,6 @@ struct binding {
 	const struct bf_config_section *section;
 	void *fields;
 	uint32_t seen;			/* bit i: keys[i] was given */
-	bool unnamed_seen;		/* [job] or [receiver] */
 };
 
 int bf_config_fail(struct bf_error *err, const char *format, const char *what)
@@ -49,15 +49,11 @@ static int on_section(void *context, const char *kind, const char *name,
 	while (section->kind && strcmp(section->kind, kind))
 		section++;
 	if (!section->kind)
-		return bf_config_fail(err, "there is no section [%.40s]; see the manual page for those there are", kind);
+		return bf_config_fail(err, "there is no section of the kind \"%.40s\"; see the manual page for those there are", kind);
 	if (!section->named && *name)
 		return bf_config_fail(err, "[%.40s] takes no name", kind);
-	if (!section->named && binding->unnamed_seen)
-		return bf_config_fail(err, "[%.40s] is given twice", kind);
 	if (section->named && !bf_name_valid(name))
 		return bf_config_fail(err, "\"%.80s\" is not a name: 1 to 63 letters, digits and -_., starting with none of -.", name);
-	if (!section->named)
-		binding->unnamed_seen = true;
 	binding->section = section;
 	binding->seen = 0;
 	binding->fields = section->open(binding->config, name, err);
@@ -96,17 +92,13 @@ static int on_key(void *context, const char *name, const char *value,
 {
 	struct binding *binding = context;
 	const struct bf_config_key *key = find_key(binding->section, name);
-	uint32_t bit;
 	int ret;
 
 	if (!key)
 		return bf_fail(err, BF_E_CONFIG, EINVAL,
 			       "[%s] has no key \"%.40s\"; see the manual page for those it has",
 			       binding->section->kind, name);
-	bit = 1u << (key - binding->section->keys);
-	if (binding->seen & bit)
-		return bf_config_fail(err, "%s is given twice in this section", name);
-	binding->seen |= bit;
+	binding->seen |= 1u << (key - binding->section->keys);
 	ret = parse_value(key, value, (char *)binding->fields + key->offset,
 			  err);
 	return ret ? bf_fail_prefix(err, ret, "%s: ", name) : 0;
@@ -119,9 +111,7 @@ static int on_section_end(void *context, struct bf_error *err)
 
 	for (size_t i = 0; keys[i].name; i++) {
 		if (keys[i].required && !(binding->seen & 1u << i))
-			return bf_fail(err, BF_E_CONFIG, EINVAL,
-				       "[%s] needs the key %s",
-				       binding->section->kind, keys[i].name);
+			return bf_config_fail(err, "it needs the key %s", keys[i].name);
 	}
 	return 0;
 }
