@@ -154,7 +154,7 @@ stop_writer() {
 # raw_writer: writes the last MiB of d0 all the time, past the filesystem.
 raw_writer() {
 	fio --name=raw --filename="$d0" --offset=95M --size=1M --rw=randwrite \
-		--bs=4k --direct=1 --ioengine=psync --thread --allow_file_create=0 \
+		--bs=4k --direct=1 --ioengine=psync --thread --allow_mounted_write=1 \
 		--time_based --runtime=600 >"$job_dir/fio.log" 2>&1 &
 	echo $! >"$job_dir/writer.pid"
 	wait_until 20 raw_writes
