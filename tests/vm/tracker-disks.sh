@@ -136,25 +136,6 @@ brd_is_refused() {
 	refused /dev/ram0 ..
 }
 
-# Sets $disk to a null_blk disk with ATTRIBUTE=VALUE...
-null_disk() {
-	local at=/sys/kernel/config/nullb/test word
-	modprobe configfs
-	modprobe null_blk nr_devices=0
-	cleanup_fn rmmod null_blk
-	grep -q ' /sys/kernel/config ' /proc/mounts ||
-		mount -t configfs none /sys/kernel/config
-	mkdir $at
-	cleanup_fn rmdir $at
-	for word in size=128 memory_backed=1 "$@" power=1; do
-		echo "${word#*=}" >"$at/${word%%=*}"
-	done
-	# Older kernels name it by its number, newer ones by its directory.
-	disk=/dev/nullb$(cat $at/index)
-	[ ! -d /sys/block/test ] || disk=/dev/test
-	wait_until 10 test -b "$disk"
-}
-
 failed_writes() {
 	null_disk "badblocks=+800-807"
 	track a "$disk"

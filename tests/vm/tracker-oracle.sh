@@ -21,9 +21,16 @@ odd_partition() {
 	changes "$(realpath "$d0")1" "$1" 400
 }
 
+# Completions come from a timer's interrupt, on two queues.
+null_blk() {
+	null_disk irqmode=2 completion_nsec=50000 submit_queues=2 discard=1
+	changes "$disk" "$1" 500
+}
+
 for seed in 1 2; do
 	run_case "virtio, seed $seed" changes "$d0" $seed 500
 	run_case "SCSI, seed $seed" changes "$d1" $seed 500
 	run_case "NVMe, seed $seed" changes "$d2" $seed 500
+	run_case "null_blk completing in a timer, seed $seed" null_blk $seed
 	run_case "a partition at an odd sector, seed $seed" odd_partition $seed
 done
