@@ -19,16 +19,23 @@ static_assert(PENDING_REASON(BLKFERRY_REASON_MAX) < BITS_PER_LONG, "reasons fit 
 /* Unbound: refills allocate, and must not sit on the CPU of a busy disk. */
 static struct workqueue_struct *workqueue;
 
-static void tell(struct bf_tracker *tracker, unsigned long pending)
+static void tell(const struct bf_tracker *tracker, unsigned long pending)
 {
+	struct bf_event event = {
+		.tracker_id = tracker->id,
+		.name = tracker->name,
+	};
 	u32 bit;
 
 	for_each_set_bit(bit, &pending, BITS_PER_LONG) {
-		if (bit < PENDING_REFILL)
-			bf_reply_event(tracker, bit, BLKFERRY_REASON_NONE);
-		else if (bit > PENDING_REFILL)
-			bf_reply_event(tracker, BLKFERRY_EVENT_RESYNC_NEEDED,
-				       bit - PENDING_REASON(0));
+		bool reason = bit > PENDING_REFILL;
+
+		if (bit == PENDING_REFILL)
+			continue;
+		event.event = reason ? BLKFERRY_EVENT_RESYNC_NEEDED : bit;
+		event.reason = reason ? bit - PENDING_REASON(0) :
+					BLKFERRY_REASON_NONE;
+		bf_reply_event(&event);
 	}
 }
 

@@ -321,37 +321,36 @@ int bf_reply_walk(struct genl_info *info, const struct bf_walk_answer *answer)
 	return reply_send(info, skb, header, put_walk(skb, answer));
 }
 
-static int put_event(struct sk_buff *skb, const struct bf_tracker *tracker,
-		     u32 event, u32 reason)
+static int put_event(struct sk_buff *skb, const struct bf_event *event)
 {
-	if (nla_put_u32(skb, BLKFERRY_A_EVENT, event) ||
-	    nla_put_u32(skb, BLKFERRY_A_TRACKER_ID, tracker->id) ||
-	    nla_put_string(skb, BLKFERRY_A_NAME, tracker->name))
+	if (nla_put_u32(skb, BLKFERRY_A_EVENT, event->event) ||
+	    nla_put_u32(skb, BLKFERRY_A_TRACKER_ID, event->tracker_id) ||
+	    nla_put_string(skb, BLKFERRY_A_NAME, event->name))
 		return -EMSGSIZE;
-	return reason ? nla_put_u32(skb, BLKFERRY_A_REASON_ID, reason) : 0;
+	if (event->reason == BLKFERRY_REASON_NONE)
+		return 0;
+	return nla_put_u32(skb, BLKFERRY_A_REASON_ID, event->reason);
 }
 
 /**
  * bf_reply_event() - tell everybody who listens
- * @tracker: the tracker
- * @event: enum blkferry_event
- * @reason: enum blkferry_reason for RESYNC_NEEDED, else BLKFERRY_REASON_NONE
+ * @event: what happened
  *
  * An event that cannot be delivered is lost; the state that it told of is not.
  *
  * Context: Process, may sleep.
  */
-void bf_reply_event(const struct bf_tracker *tracker, u32 event, u32 reason)
+void bf_reply_event(const struct bf_event *event)
 {
 	struct sk_buff *skb = genlmsg_new(3 * SIZE_U32 + NLA_HDRLEN +
-					  ALIGN(sizeof(tracker->name), 4),
+					  ALIGN(BLKFERRY_NAME_MAX + 1, 4),
 					  GFP_NOIO);
 	void *header;
 
 	if (!skb)
 		return;
 	header = genlmsg_put(skb, 0, 0, &bf_genl_family, 0, BLKFERRY_CMD_EVENT);
-	if (!header || put_event(skb, tracker, event, reason)) {
+	if (!header || put_event(skb, event)) {
 		nlmsg_free(skb);
 		return;
 	}

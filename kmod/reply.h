@@ -25,11 +25,18 @@ struct bf_walk_answer {
 	u64 total_blocks;
 };
 
+struct bf_event {
+	u32 event;		/* enum blkferry_event */
+	u32 reason;		/* for RESYNC_NEEDED, else BLKFERRY_REASON_NONE */
+	u32 tracker_id;
+	const char *name;
+};
+
 int bf_reply_tracker(struct genl_info *info, struct bf_tracker *tracker);
 int bf_reply_dump(struct sk_buff *skb, struct netlink_callback *cb);
 int bf_reply_begin(struct genl_info *info, const struct bf_begin *begins,
 		   unsigned int nr);
 int bf_reply_walk(struct genl_info *info, const struct bf_walk_answer *answer);
-void bf_reply_event(const struct bf_tracker *tracker, u32 event, u32 reason);
+void bf_reply_event(const struct bf_event *event);
 
 #endif /* BF_REPLY_H */

@@ -15,7 +15,8 @@
  * Family BLKFERRY_GENL_NAME, version BLKFERRY_GENL_VERSION, in the initial
  * network namespace only. Every command needs CAP_NET_ADMIN and CAP_SYS_ADMIN
  * in the initial user namespace, of the sender and of the socket's opener;
- * otherwise -EPERM. Events go to the multicast group BLKFERRY_GENL_MCGRP.
+ * otherwise -EPERM. Events go to the multicast group BLKFERRY_GENL_MCGRP, which
+ * anybody in that namespace may join: they tell names of trackers, no data.
  *
  * Units
  * -----
@@ -28,7 +29,12 @@
  * Commands
  * --------
  * Errors come as NLMSG_ERROR with an extended ACK message that names cause and
- * cure. "->" introduces the reply. [] marks optional attributes.
+ * cure. "->" introduces the reply. [] marks optional attributes. An attribute
+ * that is missing, of another size, out of bounds or not named with its
+ * command is -EINVAL (-ERANGE from the netlink core for some bounds). ENOMEM
+ * and, where a reply does not fit into the socket's receive buffer, EAGAIN can
+ * come from any command; nothing was done then. The largest replies are BEGIN
+ * (64 KiB) and WALK (9 KiB): give the socket room for them.
  *
  * BLKFERRY_CMD_TRACK: create a tracker.
  *	DEV_FD		u32, open fd of the disk or partition, in the sender
@@ -40,16 +46,20 @@
  *	[ALL_DIRTY]	flag: start with every block dirty; default clean
  *	-> TRACKER (nest, as in GET)
  *	Errors: EOPNOTSUPP the disk is not blk-mq (track the members instead);
- *	EEXIST the name is taken; EINVAL; ENOMEM; ENOSPC more than
- *	BLKFERRY_TRACKERS_MAX; ENODEV the disk is going away; E2BIG the
- *	granularity would need more than BLKFERRY_LEAVES_MAX leaves.
+ *	EEXIST the name is taken; ENOSPC more than BLKFERRY_TRACKERS_MAX; EBADF
+ *	DEV_FD is not open; ENODEV it is no block device, has no sectors or is
+ *	going away; E2BIG the granularity would need more than
+ *	BLKFERRY_LEAVES_MAX leaves.
+ *	Nobody needs to be quiet: a write that completed before the reply and
+ *	is not marked had landed before, and is there to be read.
  *
  * BLKFERRY_CMD_UNTRACK: delete a tracker.
  *	TRACKER_ID	u32
  *	Errors: ENOENT; EBUSY a generation is owned by an open drain fd.
  *
- * BLKFERRY_CMD_GET: one tracker, or all as a dump (NLM_F_DUMP, no attributes;
- * a tracker never spans two messages).
+ * BLKFERRY_CMD_GET: one tracker, or all as a dump (NLM_F_DUMP, attributes are
+ * not looked at; one tracker a message; trackers that come or go meanwhile may
+ * be in it or not).
  *	TRACKER_ID	u32
  *	-> TRACKER (nest):
  *		TRACKER_ID u32, NAME string, UUID 16 bytes (new at each TRACK),
@@ -93,20 +103,24 @@
  *		REASONS nest (as in GET, read after the swap: a reason raised
  *		later has a higher counter)
  *	Each DRAIN_FD is a new close-on-exec descriptor of the sender and the
- *	only owner of its generation. When its last copy is closed, by whomever
- *	and however, what is uncommitted merges back into the active map and
- *	the event DRAIN_RETURNED is sent. If the reply cannot be delivered,
- *	nothing was begun.
+ *	only owner of its generation; it is there when the send that asked for
+ *	it returns. When its last copy is closed, by whomever and however, what
+ *	is uncommitted merges back into the active map and the event
+ *	DRAIN_RETURNED is sent. If the reply cannot be delivered, nothing was
+ *	begun, but for the generation's number, which is not used again.
+ *	If start or length of DEV_FD differ from the tracker's, reason RESIZED
+ *	is raised, and if the kernel counts media changes and there was one,
+ *	MEDIA; the begin goes on.
  *	Errors: EBUSY a generation of a tracker is owned; ENOENT; EBADF or
  *	ENODEV DEV_FD is not the tracked device; EINVAL a tracker is named
- *	twice; ENOMEM.
+ *	twice; EMFILE, ENFILE no descriptor left.
  *
  * BLKFERRY_CMD_WALK: read a window of an owned generation. Changes nothing,
  * can be repeated from anywhere.
  *	DRAIN_FD	u32
  *	GENERATION	u64, as BEGIN gave it
- *	FROM_SECTOR	u64, multiple of the granularity; blocks before it are
- *			left out
+ *	FROM_SECTOR	u64, multiple of the granularity or NR_SECTORS; blocks
+ *			before it or below the watermark are left out
  *	-> GENERATION u64, NEXT_SECTOR u64 (where the next WALK goes on), and
  *	   one of
  *		EXTENTS	array of 0..BLKFERRY_WALK_EXTENTS_MAX extents in
@@ -114,8 +128,10 @@
  *			the device's end, ends on a block. An extent may be
  *			cut at a window's end: the consumer joins neighbours.
  *		BITMAP	BLKFERRY_LEAF_BYTES bytes with BITMAP_SECTOR u64, the
- *			first sector it speaks of: bit i of the little-endian
- *			bitmap is block i from there
+ *			first sector it speaks of, GRANULARITY u32 and
+ *			NR_SECTORS u64 of the device: bit i of the
+ *			little-endian bitmap is block i from there. Only where
+ *			it is shorter than extents.
  *	   and, when the end of the device is reached, the trailer
  *		TOTAL_BLOCKS u64, dirty blocks of the generation above the
  *		watermark. A walk whose last answer lacks the trailer is not
@@ -124,7 +140,8 @@
  *	committed or aborted; EINVAL FROM_SECTOR unaligned or beyond the end.
  *
  * BLKFERRY_CMD_PEEK: like WALK, on the active map of a tracker (TRACKER_ID
- * instead of DRAIN_FD and GENERATION). A hint only: the map changes meanwhile.
+ * instead of DRAIN_FD and GENERATION; the reply's GENERATION is that of the
+ * last BEGIN). A hint only: the map changes meanwhile.
  *
  * BLKFERRY_CMD_COMMIT: forget what has been made durable elsewhere.
  *	DRAIN_FD, GENERATION
@@ -148,6 +165,13 @@
  * BLKFERRY_CMD_EVENT: multicast only.
  *	EVENT u32 (enum blkferry_event), TRACKER_ID u32, NAME string,
  *	[REASON_ID u32] for RESYNC_NEEDED
+ *	Several of one kind that come close together may become one. A socket
+ *	that does not read loses events (ENOBUFS): GET tells the state.
+ *
+ * The module stays loaded while a tracker or a drain descriptor exists (rmmod:
+ * EBUSY). Its parameter leaves_max_bytes bounds the memory of all dirty maps,
+ * by default to 1/16 of the machine's; beyond it, or where memory is short,
+ * marks become coarse (COARSE_MARKS), never lost.
  */
 #ifndef _UAPI_LINUX_BLKFERRY_H
 #define _UAPI_LINUX_BLKFERRY_H
@@ -245,15 +269,16 @@ enum blkferry_stat {
 	BLKFERRY_STAT_UNSPEC,
 	BLKFERRY_STAT_PAD,
 	BLKFERRY_STAT_WRITES,		/* changing operations, all kinds */
-	BLKFERRY_STAT_WRITE_BYTES,	/* their bytes */
+	BLKFERRY_STAT_WRITE_BYTES,	/* their bytes within the tracked range */
 	BLKFERRY_STAT_DISCARDS,		/* of WRITES: discard, secure erase */
 	BLKFERRY_STAT_ZEROES,		/* of WRITES: write zeroes */
 	BLKFERRY_STAT_ZONE_OPS,		/* of WRITES: zone append, reset, finish */
 	BLKFERRY_STAT_FAILED,		/* of WRITES: completed with an error */
-	BLKFERRY_STAT_NEW_BLOCKS,	/* blocks that became dirty */
+	BLKFERRY_STAT_NEW_BLOCKS,	/* blocks that became dirty, but not those
+					   that merged back */
 	BLKFERRY_STAT_COARSE_MARKS,	/* marks without a leaf (1/32 leaf each) */
 	BLKFERRY_STAT_PASSTHROUGH_HARMLESS,	/* cannot change blocks */
-	BLKFERRY_STAT_PASSTHROUGH_RANGED,	/* marked exactly */
+	BLKFERRY_STAT_PASSTHROUGH_RANGED,	/* of WRITES: marked exactly */
 	BLKFERRY_STAT_PASSTHROUGH_OPAQUE,	/* raised the reason */
 	BLKFERRY_STAT_DIRTY_BYTES,	/* gauge: active map */
 	BLKFERRY_STAT_DRAIN_BYTES,	/* gauge: owned generation at BEGIN */
@@ -287,8 +312,9 @@ enum blkferry_event {
 	BLKFERRY_EVENT_RESYNC_NEEDED,	/* a reason was raised */
 	BLKFERRY_EVENT_GONE,		/* the disk was removed */
 	BLKFERRY_EVENT_RESIZED,		/* found at BEGIN */
-	BLKFERRY_EVENT_WATERMARK,	/* dirty bytes crossed WATERMARK_BYTES */
-	BLKFERRY_EVENT_DRAIN_RETURNED,	/* an owner died: generation merged back */
+	BLKFERRY_EVENT_WATERMARK,	/* dirty bytes crossed WATERMARK_BYTES; late
+					   by an eighth of them at most */
+	BLKFERRY_EVENT_DRAIN_RETURNED,	/* a generation merged back, by ABORT or close */
 	BLKFERRY_EVENT_TRACKED,		/* a tracker was created */
 	BLKFERRY_EVENT_UNTRACKED,	/* a tracker was deleted */
 	__BLKFERRY_EVENT_MAX
