@@ -32,30 +32,55 @@ static int hold(struct cutover *cutover, struct bf_error *err)
 	return ret;
 }
 
-/*
- * Return: 0 and whether the target is cut over, or an error: not known yet.
- * Claiming a new epoch ends the session that sent the message; so "claimed"
- * says that the message was not, and never will be, processed.
- */
-static int ask(struct bf_job *job, bool *cut_over, struct bf_error *err)
+/* What the target's record says. */
+static int ask_state(struct cutover *cutover, bool *cut_over,
+		     struct bf_error *err)
 {
 	const struct wire_welcome *welcome;
-	int ret;
+	struct bf_job *job = cutover->job;
+	int ret = bf_job_open_session(job, true, err);
 
-	bf_job_disconnect(job);
-	ret = bf_job_open_session(job, err);
 	if (ret)
 		return ret;
 	welcome = bf_session_welcome(job->session);
 	*cut_over = welcome->state == WIRE_JOB_CUT_OVER;
-	if (*cut_over)
-		return 0;
-	job->epoch = welcome->last_epoch + 1;
-	ret = bf_session_claim(job->session, job->epoch, false, err);
-	if (!ret || err->code != BF_E_CUT_OVER)
+	if (*cut_over && welcome->cutover_epoch != cutover->epoch)
+		ret = bf_fail(err, BF_E_CUT_OVER, EROFS,
+			      "the target was cut over in epoch %llu by another replicator, not in ours, %llu",
+			      (unsigned long long)welcome->cutover_epoch,
+			      (unsigned long long)cutover->epoch);
+	bf_job_disconnect(job);
+	return ret;
+}
+
+/*
+ * Claiming a new epoch ends the session that sent the message: "claimed" says
+ * that the message was not, and never will be, processed.
+ */
+static int void_message(struct bf_job *job, struct bf_error *err)
+{
+	int ret = bf_job_open_session(job, false, err);
+
+	if (ret)
 		return ret;
-	*cut_over = true;		/* between question and claim */
-	return 0;
+	job->epoch = bf_session_welcome(job->session)->last_epoch + 1;
+	return bf_session_claim(job->session, job->epoch, false, err);
+}
+
+/* Return: 0 and whether the target is cut over, or an error: not known yet. */
+static int ask(struct cutover *cutover, bool *cut_over, struct bf_error *err)
+{
+	int ret;
+
+	bf_job_disconnect(cutover->job);
+	ret = ask_state(cutover, cut_over, err);
+	if (ret || *cut_over)
+		return ret;
+	ret = void_message(cutover->job, err);
+	bf_job_disconnect(cutover->job);
+	/* Processed between question and claim: the next answer says so. */
+	return ret && err->code == BF_E_CUT_OVER ?
+	       ask_state(cutover, cut_over, err) : ret;
 }
 
 /* Is it still for us to say what becomes of the freeze? */
@@ -85,16 +110,17 @@ static int ask_until_known(struct cutover *cutover, bool *cut_over,
 			   struct bf_error *err)
 {
 	struct bf_job *job = cutover->job;
-	int ret = ask(job, cut_over, err);
+	int ret = ask(cutover, cut_over, err);
 
 	while (ret && still_ours(cutover)) {
 		uint64_t until_ns = bf_now_ns() + ASK_AGAIN_NS;
 
+		bf_job_set_reason(job, BF_JOB_CUTOVER, err);
 		bf_warn("job %s: whether the target is cut over is not known: %s; asking again",
 			job->config->name, err->text);
 		while (still_ours(cutover) && bf_now_ns() < until_ns)
 			bf_job_sleep(job, until_ns);
-		ret = ask(job, cut_over, err);
+		ret = ask(cutover, cut_over, err);
 	}
 	return ret;
 }
@@ -150,6 +176,7 @@ int bf_cutover_commit(struct cutover *cutover, bool *done, struct bf_error *err)
 
 	if (ret)
 		return ret;
+	cutover->epoch = job->epoch;
 	/* Nobody can take it back any more: the word is given. */
 	ret = bf_session_cutover(job->session, job->epoch, err);
 	if (ret)

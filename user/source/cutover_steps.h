@@ -20,6 +20,7 @@ struct cutover {
 	bool quiet;			/* log held, memory locked */
 	bool held;			/* the guardian does not thaw by itself */
 	bool left;			/* it stays frozen, in its hands */
+	uint64_t epoch;			/* of the final commit message */
 	uint64_t projected_ns;		/* just before the freeze */
 	uint64_t freeze_ns;		/* all FIFREEZE together */
 	uint64_t downtime_ns;

@@ -45,12 +45,12 @@ void bf_job_set_state(struct bf_job *job, enum bf_job_state state)
 {
 	pthread_mutex_lock(&job->lock);
 	job->state = state;
-	if (state != BF_JOB_CONNECTING && state != BF_JOB_FAILED)
+	if (state != BF_JOB_CONNECTING)
 		job->reason = (struct bf_error){ 0 };
 	pthread_mutex_unlock(&job->lock);
 }
 
-static void set_reason(struct bf_job *job, enum bf_job_state state,
+void bf_job_set_reason(struct bf_job *job, enum bf_job_state state,
 		       const struct bf_error *why)
 {
 	pthread_mutex_lock(&job->lock);
@@ -280,7 +280,7 @@ static void back_off(struct bf_job *job, uint64_t *wait_ns, uint64_t *passes,
 	if (job->passes != *passes)
 		*wait_ns = BACKOFF_MIN_NS;
 	*passes = job->passes;
-	set_reason(job, BF_JOB_CONNECTING, why);
+	bf_job_set_reason(job, BF_JOB_CONNECTING, why);
 	bf_warn("job %s: %s; again in %s", job->config->name, why->text,
 		bf_format_time(*wait_ns, text));
 	until_ns = bf_now_ns() + *wait_ns;
@@ -444,7 +444,7 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	if (!ret)
 		ret = run_states(&job, err);
 	if (ret)
-		set_reason(&job, BF_JOB_FAILED, err);
+		bf_job_set_reason(&job, BF_JOB_FAILED, err);
 	bf_job_monitor_stop(&job);
 	end_requests(&job);
 	*outcome = bf_job_status(&job);

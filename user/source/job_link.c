@@ -116,7 +116,8 @@ static void fill_disks(struct bf_job *job)
 	}
 }
 
-int bf_job_open_session(struct bf_job *job, struct bf_error *err)
+int bf_job_open_session(struct bf_job *job, bool read_only,
+			struct bf_error *err)
 {
 	struct bf_session_options options = {
 		.job = job->config->name,
@@ -126,6 +127,7 @@ int bf_job_open_session(struct bf_job *job, struct bf_error *err)
 		.settings = &job->settings,
 		.disks = job->session_disks,
 		.nr_disks = job->nr_disks,
+		.read_only = read_only,
 	};
 	struct bf_session *session;
 	int ret = load_keys(job, err);
@@ -300,14 +302,10 @@ int bf_job_connect(struct bf_job *job, struct bf_error *err)
 	int ret;
 
 	bf_job_set_state(job, BF_JOB_CONNECTING);
-	ret = bf_job_open_session(job, err);
+	ret = bf_job_open_session(job, false, err);
 	if (ret)
 		return ret;
 	welcome = bf_session_welcome(job->session);
-	if (welcome->state == WIRE_JOB_CUT_OVER)
-		return bf_fail(err, BF_E_CUT_OVER, EROFS,
-			       "the target of job %s is cut over already and refuses writers: to start over, reopen it at the receiver",
-			       job->config->name);
 	ret = look_at_trackers(job, err);
 	if (ret)
 		return ret;

@@ -133,6 +133,9 @@ struct bf_job {
 
 /* ---- job.c ---- */
 void bf_job_set_state(struct bf_job *job, enum bf_job_state state);
+/* A state in which something is wrong: shown with it until another comes. */
+void bf_job_set_reason(struct bf_job *job, enum bf_job_state state,
+		       const struct bf_error *why);
 const char *bf_job_state_name(enum bf_job_state state);
 
 /* ---- job_disks.c: open and track ---- */
@@ -160,8 +163,10 @@ int bf_job_record_remove(struct bf_job *job, struct bf_error *err);
 /* ---- job_link.c: to the target and back ---- */
 /* Opens a session, decides how to go on, claims. */
 int bf_job_connect(struct bf_job *job, struct bf_error *err);
-/* Opens a session and nothing else. */
-int bf_job_open_session(struct bf_job *job, struct bf_error *err);
+/* Opens a session and nothing else; a target that is cut over has read-only
+ * ones. */
+int bf_job_open_session(struct bf_job *job, bool read_only,
+			struct bf_error *err);
 void bf_job_disconnect(struct bf_job *job);
 /* Would trying again help? */
 bool bf_job_retryable(const struct bf_error *err);

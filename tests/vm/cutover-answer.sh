@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2119
+# Policy (RULE 5): when the answer to the final commit message is lost, the
+# source stays frozen until it knows: a target that has cut over is a success,
+# one that has not ends in a thaw, and never do both sides live on.
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=400 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# shellcheck source=tests/lib.sh
+. /t/tests/lib.sh
+# shellcheck source=tests/vm/cutover.bash
+. /t/tests/vm/cutover.bash
+
+# The job goes through a proxy that cuts the link at the final commit message.
+started_behind() {
+	begin_case
+	make_ext4 "$d0" data
+	start_receiver
+	cut_link 4713 $port "$1" >"$job_dir/cut_link.out" &
+	echo $! >"$job_dir/cut_link.pid"
+	write_job
+	sed -i 's/^receiver = .*/receiver = 127.0.0.1:4713/' "$job_dir/move.conf"
+	start_job
+	wait_ready
+}
+
+answer_lost() {
+	started_behind answer
+	cut_over --then hold
+	grep -q 'the answer is lost' "$job_dir/cut_link.out"
+	eq "$(reported .cutover.state)" cut-over state
+	is_frozen "$job_dir/data.mnt"
+	same_disks
+	blkferry thaw move
+}
+
+message_lost() {
+	started_behind message
+	expect_status 5 cut_over --then hold
+	grep -q 'the message is lost' "$job_dir/cut_link.out"
+	eq "$(reported .error.code)" connection-lost code
+	reported .error.text | grep -q 'the target has not taken'
+	is_thawed "$job_dir/data.mnt"
+	wait_ready
+	cut_over --then hold
+	same_disks
+	blkferry thaw move
+}
+
+# With thaw the source lives on in either case: it does not wait frozen.
+answer_lost_thaw() {
+	started_behind answer
+	cut_over --then thaw
+	eq "$(reported .cutover.state)" cut-over state
+	is_thawed "$job_dir/data.mnt"
+	wait "$(job_pid)"
+}
+
+# While nobody can say what the target did, the source stays as it is.
+target_away() {
+	started_behind answer
+	stop_receiver_on_loss &
+	cut_over --then hold &
+	echo $! >"$job_dir/cutover.pid"
+	wait_until 30 grep -q 'the answer is lost' "$job_dir/cut_link.out"
+	wait_until 30 test -e "$job_dir/receiver.gone"
+	is_frozen "$job_dir/data.mnt"
+	eq "$(figure .state)" cutover "state of the job"
+	start_receiver
+	wait "$(cat "$job_dir/cutover.pid")"
+	eq "$(reported .cutover.state)" cut-over state
+	is_frozen "$job_dir/data.mnt"
+	blkferry thaw move
+	is_thawed "$job_dir/data.mnt"
+}
+
+stop_receiver_on_loss() {
+	wait_until 60 grep -q 'the answer is lost' "$job_dir/cut_link.out"
+	kill -KILL "$(cat "$job_dir/receiver.pid")"
+	touch "$job_dir/receiver.gone"
+}
+
+run_case "the answer is lost: cut over" answer_lost
+run_case "the message is lost: rolled back" message_lost
+run_case "the answer is lost before a thaw" answer_lost_thaw
+run_case "the target is away: frozen until it is known" target_away
