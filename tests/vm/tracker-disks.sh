@@ -4,7 +4,7 @@
 # be drained to their end and deleted. A size that changes raises a reason.
 # Disks that are not blk-mq are refused with words that name what to track.
 # Failed writes are marked: they may have landed in part.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=120 tools=blkzone
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=blkzone
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

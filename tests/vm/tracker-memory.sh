@@ -3,13 +3,13 @@
 # Policy: a dry reserve and the memory limit cost precision, never a mark: what
 # has no leaf is marked in units of 4 MiB and counted. Memory follows what was
 # touched, and all of it comes back.
-# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=90
+# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=300
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
 . /t/tests/vm/tracker.bash
 
-limit=/sys/module/blkferry/parameters/leaves_max_bytes
+limit=300/sys/module/blkferry/parameters/leaves_max_bytes
 
 no_more_memory() {
 	cleanup_fn sh -c "echo $(cat $limit) >$limit"
