@@ -73,7 +73,7 @@ write_job() {
 		receiver = 127.0.0.1:$port
 		peer = $(cat "$job_dir/receiver.id")
 		key = $job_dir/source.key
-		interval = 200ms
+		interval = ${job_interval:-200ms}
 		timeout = 20s
 		whole-disk = yes
 		$(printf '%s\n' "$@")
