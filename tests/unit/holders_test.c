@@ -295,6 +295,35 @@ static void other_namespace(void)
 	unmount_all();
 }
 
+/* No volume is active: only the metadata on the disk tells. */
+static void group_on_two_disks(void)
+{
+	_cleanup_(bf_holders_free) struct bf_holders holders = { 0 };
+	struct bf_holders both = { 0 };
+	char name[64];
+	dev_t disks[2];
+
+	needs_loops();
+	sh("mkdir %s/lvm && printf 'devices { use_devicesfile=0 }\\nglobal { locking_dir=\"%s/lvm\" }\\nbackup { backup=0\\narchive=0 }\\n' >%s/lvm/lvm.conf",
+	   folder, folder, folder);
+	sh("cd %s && for n in 0 1; do truncate -s 32M pv$n.img && losetup -f --show pv$n.img >pv$n.loop; done",
+	   folder);
+	sh("cd %s && LVM_SYSTEM_DIR=%s/lvm LVM_SUPPRESS_FD_WARNINGS=1 vgcreate -q -q group \"$(cat pv0.loop)\" \"$(cat pv1.loop)\" 2>lvm/log",
+	   folder, folder);
+	read_line("pv0.loop", name, sizeof(name));
+	disks[0] = device_of(name);
+	read_line("pv1.loop", name, sizeof(name));
+	disks[1] = device_of(name);
+	check_eq(bf_holders_find(&holders, disks, 1, &err), 0);
+	check_eq(bf_holders_find(&both, disks, 2, &err), 0);
+	sh("cd %s && for n in 0 1; do losetup -d \"$(cat pv$n.loop)\"; done",
+	   folder);
+	check(bf_holders_refuse(&holders, &err) < 0);
+	check_says(err.text, "volume group group");
+	check_eq(bf_holders_refuse(&both, &err), 0);
+	bf_holders_free(&both);
+}
+
 static void clean_up(void)
 {
 	unmount_all();
@@ -315,6 +344,8 @@ int main(void)
 		loop_above_its_host);
 	tap_run("a covered mount is refused", covered_mount_is_refused);
 	tap_run("a mount of another namespace is found", other_namespace);
+	tap_run("a volume group on a second disk is refused",
+		group_on_two_disks);
 	tap_run("nothing is left mounted", clean_up);
 	return tap_done();
 }

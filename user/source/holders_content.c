@@ -176,6 +176,8 @@ int bf_holders_check_content(struct bf_holders *holders,
 	if (!ret)
 		ret = check_journals(holders, contents);
 	if (!ret)
+		ret = bf_holders_check_lvm(holders);
+	if (!ret)
 		ret = check_unfreezable(holders);
 	if (!ret)
 		ret = check_btrfs(holders);

@@ -74,6 +74,9 @@ int bf_holders_check_content(struct bf_holders *holders,
 			     const struct bf_mounts *mounts,
 			     struct bf_error *err);
 
+/* holders_lvm.c: after the types are known. */
+int bf_holders_check_lvm(struct bf_holders *holders);
+
 /* Everything that a btrfs lies on: the set of its devices in sysfs. */
 int bf_btrfs_devices(const uint8_t id[16],
 		     int (*each)(void *context, const char *name),
