@@ -99,7 +99,7 @@ static u64 mark_bios(struct bf_tracker *tracker, struct bf_dirtymap *map,
  * not touch. The request's own sector is the first one's.
  */
 static void discarded(struct bf_disk *disk, struct request *rq,
-			       unsigned int nr_bytes, bool failed)
+		      unsigned int nr_bytes, bool failed)
 {
 	struct bf_tracker *tracker;
 
@@ -118,8 +118,7 @@ static void discarded(struct bf_disk *disk, struct request *rq,
 }
 
 /* A zone operation has size 0; zones are a power of two of sectors. */
-static void zone_changed(struct bf_disk *disk, struct request *rq,
-				  bool failed)
+static void zone_changed(struct bf_disk *disk, struct request *rq, bool failed)
 {
 	u64 zone_sectors = rq->q->limits.chunk_sectors;
 	u64 sector = 0;
@@ -149,7 +148,7 @@ static void count_disk(struct bf_disk *disk, enum bf_count count)
 }
 
 static void passed_through(struct bf_disk *disk, struct request *rq,
-				    bool failed)
+			   bool failed)
 {
 	struct bf_change change = bf_passthrough_change(disk, rq);
 
@@ -168,60 +167,65 @@ static void passed_through(struct bf_disk *disk, struct request *rq,
 	}
 }
 
+/* A request whose own sector and size tell what it changed. */
+static void request_changed(struct bf_disk *disk, struct request *rq,
+			    unsigned int nr_bytes, enum bf_count kind,
+			    bool failed)
+{
+	if (nr_bytes >> SECTOR_SHIFT)
+		range_changed(disk, blk_rq_pos(rq), nr_bytes >> SECTOR_SHIFT,
+			      kind, failed, false);
+}
+
+/* Operations that not every kernel has, or that none had when this was made. */
+static void other_completed(struct bf_disk *disk, struct request *rq,
+			    unsigned int nr_bytes, bool failed)
+{
+	if (blk_rq_is_passthrough(rq))
+		passed_through(disk, rq, failed);
+	else if (bf_rq_is_write_same(rq))
+		request_changed(disk, rq, nr_bytes, COUNT_PLAIN, failed);
+	else
+		raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
+}
+
 /*
  * A failed request may have landed in part and is marked like any other. One
  * that traces with 0 bytes does not end here: it is retried, or traces again
  * with what is left of it.
  */
-static void disk_changed(struct bf_disk *disk, struct request *rq,
-			 unsigned int nr_bytes, bool failed)
+static void disk_completed(struct bf_disk *disk, struct request *rq,
+			   unsigned int nr_bytes, bool failed)
 {
-	u64 nr_sectors = nr_bytes >> SECTOR_SHIFT;
-
 	switch (req_op(rq)) {
-	case REQ_OP_WRITE:
-		if (nr_sectors)
-			range_changed(disk, blk_rq_pos(rq), nr_sectors,
-				      COUNT_PLAIN, failed, false);
-		return;
 	case REQ_OP_FLUSH:
 	case REQ_OP_ZONE_OPEN:
 	case REQ_OP_ZONE_CLOSE:
-		return;
+		break;
+	case REQ_OP_WRITE:
+		request_changed(disk, rq, nr_bytes, COUNT_PLAIN, failed);
+		break;
+	case REQ_OP_WRITE_ZEROES:
+		request_changed(disk, rq, nr_bytes, BF_COUNT_ZEROES, failed);
+		break;
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+		discarded(disk, rq, nr_bytes, failed);
+		break;
+	case REQ_OP_ZONE_APPEND:	/* the driver says where, if it worked */
+		if (failed)
+			zone_changed(disk, rq, failed);
+		else
+			request_changed(disk, rq, nr_bytes, BF_COUNT_ZONE_OPS,
+					failed);
+		break;
 	case REQ_OP_ZONE_RESET:
 	case REQ_OP_ZONE_RESET_ALL:
 	case REQ_OP_ZONE_FINISH:
 		zone_changed(disk, rq, failed);
-		return;
-	case REQ_OP_DISCARD:
-	case REQ_OP_SECURE_ERASE:
-		if (nr_sectors)
-			discarded(disk, rq, nr_bytes, failed);
-		return;
-	case REQ_OP_WRITE_ZEROES:
-		if (nr_sectors)
-			range_changed(disk, blk_rq_pos(rq), nr_sectors,
-				      BF_COUNT_ZEROES, failed, false);
-		return;
-	case REQ_OP_ZONE_APPEND:	/* the driver says where, if it worked */
-		if (failed)
-			zone_changed(disk, rq, failed);
-		else if (nr_sectors)
-			range_changed(disk, blk_rq_pos(rq), nr_sectors,
-				      BF_COUNT_ZONE_OPS, failed, false);
-		return;
-	default:
 		break;
-	}
-
-	if (blk_rq_is_passthrough(rq)) {
-		passed_through(disk, rq, failed);
-	} else if (bf_rq_is_write_same(rq)) {
-		if (nr_sectors)
-			range_changed(disk, blk_rq_pos(rq), nr_sectors,
-				      COUNT_PLAIN, failed, false);
-	} else {
-		raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
+	default:
+		other_completed(disk, rq, nr_bytes, failed);
 	}
 }
 
@@ -234,7 +238,7 @@ static noinline void unusual_completed(struct request *rq,
 	rcu_read_lock_sched_notrace();
 	disk = bf_disk_find(rq->q);
 	if (disk)
-		disk_changed(disk, rq, nr_bytes, failed);
+		disk_completed(disk, rq, nr_bytes, failed);
 	rcu_read_unlock_sched_notrace();
 }
 

@@ -42,7 +42,8 @@
  *			digits and "-_.:" only
  *	[GRANULARITY]	u32, bytes, power of two, BLKFERRY_GRANULARITY_MIN to
  *			BLKFERRY_GRANULARITY_MAX; default: 4 KiB up to 4 TiB,
- *			then doubled with each doubling of the size
+ *			then doubled with each doubling of the size; the logical
+ *			block size where that is larger
  *	[ALL_DIRTY]	flag: start with every block dirty; default clean
  *	-> TRACKER (nest, as in GET)
  *	Errors: EOPNOTSUPP the disk is not blk-mq (track the members instead);
