@@ -5,7 +5,7 @@
 # record never says more than the target holds. Shown with dm-log-writes under
 # a target disk, and under the filesystem of a target file. The same log
 # convicts acknowledgements that come without, or before, their flush.
-# VM: mem=768 disks=virtio:40M+virtio:512M+virtio:32M limit=240 module=no
+# VM: mem=768 disks=virtio:40M+virtio:512M+virtio:32M limit=400 module=no
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 
@@ -169,16 +169,16 @@ points() {
 		"$test_tmp/points"
 }
 
-recorded() { jq -r ".body.disks[0].$1" /mnt/replica/records/durability.*.json; }
-
 # A record may be ahead of the acknowledgements, never ahead of the blocks.
 record_is_true() {
-	local entry=$1 acks=$2
+	local entry=$1 acks=$2 generation through
 	after "$entry"
-	log_judge check "$test_tmp/ledger" /mnt/replica/file \
-		"$(recorded generation)" "$(recorded through_bytes)" "$acks"
+	jq -r '.body.disks[0] | .generation, .through_bytes' \
+		/mnt/replica/records/durability.*.json >"$test_tmp/recorded"
+	{ read -r generation && read -r through; } <"$test_tmp/recorded"
+	log_judge check "$test_tmp/ledger" /mnt/replica/file "$generation" \
+		"$through" "$acks"
 	umount /mnt/replica
-	e2fsck -fn $replica
 }
 
 records_are_true() {
@@ -188,6 +188,7 @@ records_are_true() {
 		nr=$((nr + 1))
 	done < <(points)
 	[ "$nr" -ge 12 ]
+	e2fsck -fn $replica
 	echo "$nr power cuts" >>"$test_tmp/figures"
 	grep -E ' (flush|fua)$' "$test_tmp/points" | cut -d ' ' -f 2 | sort |
 		uniq -c >"$test_tmp/log-figures"

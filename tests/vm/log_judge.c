@@ -14,14 +14,11 @@
  * superblock, then for each entry one sector that begins with its head and as
  * many as it says of data. A discard has none; a mark's text follows its head.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <endian.h>
 #include <inttypes.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -134,8 +131,6 @@ static bool open_log(const char *path, struct log *log)
 
 	if (fd < 0)
 		return bad("cannot open the log");
-	if (ioctl(fd, BLKFLSBUF) < 0 && errno != ENOTTY)
-		return bad("the log's pages can not be dropped");
 	end = lseek(fd, 0, SEEK_END);
 	map = end < LOG_SECTOR_MAX ? MAP_FAILED :
 	      mmap(NULL, (size_t)end, PROT_READ, MAP_SHARED, fd, 0);
