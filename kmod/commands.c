@@ -169,14 +169,14 @@ int bf_cmd_get(struct genl_info *info)
  */
 int bf_cmd_set(struct genl_info *info)
 {
+	u64 bytes = nla_get_u64(info->attrs[BLKFERRY_A_WATERMARK_BYTES]);
 	struct bf_tracker *tracker;
 	int ret = -ENOENT;
 
 	mutex_lock(&bf_control_mutex);
 	tracker = named_tracker(info);
 	if (tracker) {
-		bf_tracker_set_watermark(tracker,
-			nla_get_u64(info->attrs[BLKFERRY_A_WATERMARK_BYTES]));
+		bf_tracker_set_watermark(tracker, bytes);
 		ret = 0;
 	}
 	mutex_unlock(&bf_control_mutex);

@@ -349,9 +349,7 @@ int bf_probe_register(struct netlink_ext_ack *extack)
 }
 
 /**
- * bf_probe_unregister() - stop looking
- *
- * When it returns no CPU is in the probe any more.
+ * bf_probe_unregister() - stop looking; afterwards no CPU is in the probe
  *
  * Context: Process, may sleep, under bf_control_mutex.
  */

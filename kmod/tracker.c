@@ -16,6 +16,7 @@
 #include "probe.h"
 #include "tracker.h"
 
+/* Outermost lock, see tracker.h. */
 DEFINE_MUTEX(bf_control_mutex);
 struct hlist_head bf_disks[1 << BF_DISK_HASH_BITS];
 
@@ -26,6 +27,10 @@ static unsigned int nr_trackers;
 static struct bf_leaf_pool leaf_pool;
 module_param_named(leaves_max_bytes, leaf_pool.max_bytes, ulong, 0644);
 MODULE_PARM_DESC(leaves_max_bytes, "memory for the leaves of all dirty maps; beyond it marks get coarse (default: 1/16 of memory)");
+
+#define NAME_CHARACTERS	"abcdefghijklmnopqrstuvwxyz" \
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZ" \
+			"0123456789-_.:"
 
 /* Up to this size a block is 4 KiB; then it doubles with each doubling. */
 #define FINE_SECTORS	(4ULL << (40 - SECTOR_SHIFT))
@@ -335,7 +340,7 @@ static int check_name(const char *name, struct netlink_ext_ack *extack)
 	struct bf_tracker *tracker;
 	int id;
 
-	if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")]) {
+	if (!*name || name[strspn(name, NAME_CHARACTERS)]) {
 		NL_SET_ERR_MSG(extack, "NAME must have 1 to 63 letters, digits or any of -_.: and nothing else");
 		return -EINVAL;
 	}

@@ -275,8 +275,7 @@ enum blkferry_stat {
 	BLKFERRY_STAT_ZEROES,		/* of WRITES: write zeroes */
 	BLKFERRY_STAT_ZONE_OPS,		/* of WRITES: zone append, reset, finish */
 	BLKFERRY_STAT_FAILED,		/* of WRITES: completed with an error */
-	BLKFERRY_STAT_NEW_BLOCKS,	/* blocks that became dirty, but not those
-					   that merged back */
+	BLKFERRY_STAT_NEW_BLOCKS,	/* became dirty; not: merged back */
 	BLKFERRY_STAT_COARSE_MARKS,	/* marks without a leaf (1/32 leaf each) */
 	BLKFERRY_STAT_PASSTHROUGH_HARMLESS,	/* cannot change blocks */
 	BLKFERRY_STAT_PASSTHROUGH_RANGED,	/* of WRITES: marked exactly */
@@ -313,8 +312,8 @@ enum blkferry_event {
 	BLKFERRY_EVENT_RESYNC_NEEDED,	/* a reason was raised */
 	BLKFERRY_EVENT_GONE,		/* the disk was removed */
 	BLKFERRY_EVENT_RESIZED,		/* found at BEGIN */
-	BLKFERRY_EVENT_WATERMARK,	/* dirty bytes crossed WATERMARK_BYTES; late
-					   by an eighth of them at most */
+	/* Dirty bytes crossed WATERMARK_BYTES; late by an eighth at most. */
+	BLKFERRY_EVENT_WATERMARK,
 	BLKFERRY_EVENT_DRAIN_RETURNED,	/* a generation merged back, by ABORT or close */
 	BLKFERRY_EVENT_TRACKED,		/* a tracker was created */
 	BLKFERRY_EVENT_UNTRACKED,	/* a tracker was deleted */
