@@ -403,7 +403,8 @@ static int before_freeze(struct cutover *cutover, struct bf_error *err)
 	if (!ret)
 		ret = bf_hook_run("pre-freeze", job->config->pre_freeze,
 				  job->config->name,
-				  job->config->hook_timeout_ns, -1, err);
+				  job->config->hook_timeout_ns, job->end_fd,
+				  err);
 	/* The hook may have mounted or unmounted something. */
 	if (!ret)
 		ret = find_holders(cutover, err);

@@ -217,8 +217,8 @@ static void after_thaw(struct cutover *cutover)
 		return;
 	cutover->post_cutover = "ok";
 	if (bf_hook_run("post-cutover", job->config->post_cutover,
-			job->config->name, job->config->hook_timeout_ns, -1,
-			&cutover->post_error)) {
+			job->config->name, job->config->hook_timeout_ns,
+			job->end_fd, &cutover->post_error)) {
 		cutover->post_cutover = cutover->post_error.text;
 		bf_log_error(&cutover->post_error);
 	}

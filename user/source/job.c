@@ -353,12 +353,13 @@ static int init(struct bf_job *job, const struct bf_job_options *options,
 	job->nr_disks = job->config->nr_disks;
 	job->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	job->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	job->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	job->disks = calloc(job->nr_disks + 1, sizeof(*job->disks));
 	job->session_disks = calloc(job->nr_disks + 1,
 				    sizeof(*job->session_disks));
 	job->result = calloc(1, sizeof(*job->result));
 	if (!job->disks || !job->session_disks || !job->result ||
-	    job->wake_fd < 0 || job->quit_fd < 0)
+	    job->wake_fd < 0 || job->quit_fd < 0 || job->end_fd < 0)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < job->nr_disks; i++)
 		job->disks[i].fd = -1;
@@ -389,6 +390,8 @@ static void clean_up(struct bf_job *job)
 		close(job->wake_fd);
 	if (job->quit_fd >= 0)
 		close(job->quit_fd);
+	if (job->end_fd >= 0)
+		close(job->end_fd);
 	if (job->peer_fd >= 0)
 		close(job->peer_fd);
 	pthread_mutex_destroy(&job->lock);
@@ -436,7 +439,8 @@ static void end_requests(struct bf_job *job)
 int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	       struct bf_error *err)
 {
-	struct bf_job job = { .wake_fd = -1, .quit_fd = -1, .peer_fd = -1 };
+	struct bf_job job = { .wake_fd = -1, .quit_fd = -1, .end_fd = -1,
+			      .peer_fd = -1 };
 	int ret = init(&job, options, err);
 
 	if (!ret)

@@ -23,11 +23,26 @@ static void wake(struct bf_job *job)
 		return;
 }
 
-/* With the lock. */
+/* With the lock: what runs is to end. */
 static void interrupt(struct bf_job *job)
 {
+	uint64_t one = 1;
+
 	if (job->session)
 		bf_session_interrupt(job->session);
+	/* Fails only when the counter is full: then it is readable anyway. */
+	if (write(job->end_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* With the lock: it may run again. */
+static void take_back(struct bf_job *job)
+{
+	uint64_t count;
+
+	if (!job->stop && !job->cancel &&
+	    read(job->end_fd, &count, sizeof(count)) < 0)
+		return;		/* there was nothing to take back */
 }
 
 static bool read_flag(struct bf_job *job, const bool *flag)
@@ -137,6 +152,7 @@ static void enqueue(struct bf_job *job, struct bf_job_request *request)
 		break;
 	case BF_JOB_RESUME:
 		job->pause = false;
+		take_back(job);
 		break;
 	case BF_JOB_CANCEL:
 		job->cancel = true;

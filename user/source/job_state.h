@@ -106,6 +106,7 @@ struct bf_job {
 	int peer_fd;			/* pidfd of who asked for it, or -1 */
 	int wake_fd;			/* eventfd: a request, stop, cancel */
 	int quit_fd;			/* eventfd: ends the monitor */
+	int end_fd;			/* eventfd: stop, cancel or pause stand */
 	pthread_t monitor;
 	bool has_monitor;
 	struct bf_control_server *control;
