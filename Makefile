@@ -32,7 +32,7 @@ GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
 FAULT_TESTS := $(patsubst tests/fault/%.c,$(B)/fault/%,$(wildcard tests/fault/*.c))
 
 .PHONY: all user module demo check check-full check-vm bench lint fuzz clean \
-	install unit-tests guest-tests fault-tests sanitized
+	install FORCE bench-programs unit-tests guest-tests fault-tests sanitized
 
 all: user module
 
@@ -57,17 +57,22 @@ $(B)/obj/%.o: %.c
 # library; unit tests and their library are built with sanitizers.
 test_build = $(shell sed -n '1,5s@.*BUILD: \(.*\) \*/@\1@p' $(1))
 
+TEST_DEPS := $(wildcard tests/*/*.h tests/unit/shim/*.h tests/unit/shim/*/*.h \
+	kmod/*.[ch] include/*.h include/uapi/linux/*.h user/*/*.h)
+
 unit-tests: $(UNIT_TESTS)
 
 guest-tests: $(GUEST_TESTS)
 
 fault-tests: $(FAULT_TESTS)
 
-sanitized:
+sanitized: $(B)/asan/libblkferry.a
+
+$(B)/asan/libblkferry.a: FORCE
 	$(Q)$(MAKE) --no-print-directory B=$(B)/asan \
 		SANITIZE=address,undefined $(B)/asan/libblkferry.a
 
-$(B)/asan/unit/%: tests/unit/%.c sanitized
+$(B)/asan/unit/%: tests/unit/%.c $(B)/asan/libblkferry.a $(TEST_DEPS)
 	@mkdir -p $(@D)
 	@echo "  TEST    $@"
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -fsanitize=address,undefined \
@@ -78,13 +83,21 @@ $(B)/asan/unit/%: tests/unit/%.c sanitized
 STATIC_LDLIBS := -Wl,--no-warnings -lnl-genl-3 -lnl-3 -pthread
 guest_libs = $(if $(findstring -static,$(1)),$(STATIC_LDLIBS),$(USER_LDLIBS))
 
-$(B)/guest/%: tests/vm/%.c $(B)/libblkferry.a
+bench-programs: $(B)/bench/walk
+
+$(B)/bench/%: tests/bench/%.c $(B)/libblkferry.a $(TEST_DEPS)
+	@mkdir -p $(@D)
+	@echo "  BENCH   $@"
+	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -o $@ $< $(call test_build,$<) \
+		$(B)/libblkferry.a $(call guest_libs,$(call test_build,$<))
+
+$(B)/guest/%: tests/vm/%.c $(B)/libblkferry.a $(TEST_DEPS)
 	@mkdir -p $(@D)
 	@echo "  TEST    $@"
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -o $@ $< $(call test_build,$<) \
 		$(B)/libblkferry.a $(call guest_libs,$(call test_build,$<))
 
-$(B)/fault/%: tests/fault/%.c $(B)/libblkferry.a
+$(B)/fault/%: tests/fault/%.c $(B)/libblkferry.a $(TEST_DEPS)
 	@mkdir -p $(@D)
 	@echo "  TEST    $@"
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -o $@ $< \
