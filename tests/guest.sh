@@ -39,7 +39,9 @@ leaves_nothing() {
 }
 
 log_is_clean() {
-	dmesg | sed "1,/$1/d" >/tmp/dmesg
+	dmesg >/tmp/whole
+	grep -q "$1" /tmp/whole || { echo "the log has lost its mark" && return 1; }
+	sed "1,/$1/d" /tmp/whole >/tmp/dmesg
 	! grep -nE "$complaints" /tmp/dmesg || { cat /tmp/dmesg; return 1; }
 }
 
