@@ -29,12 +29,13 @@
  * Commands
  * --------
  * Errors come as NLMSG_ERROR with an extended ACK message that names cause and
- * cure. "->" introduces the reply. [] marks optional attributes. An attribute
- * that is missing, of another size, out of bounds or not named with its
- * command is -EINVAL (-ERANGE from the netlink core for some bounds). ENOMEM
- * and, where a reply does not fit into the socket's receive buffer, EAGAIN can
- * come from any command; nothing was done then. The largest replies are BEGIN
- * (64 KiB) and WALK (9 KiB): give the socket room for them.
+ * cure. "->" introduces the reply. [] marks optional attributes. Nests carry
+ * NLA_F_NESTED. An attribute that is missing, of another size, out of bounds
+ * or not named with its command is -EINVAL (-ERANGE from the netlink core for
+ * some bounds). ENOMEM and, where a reply does not fit into the socket's
+ * receive buffer, EAGAIN can come from any command; nothing was done then. The
+ * largest replies are BEGIN (64 KiB) and WALK (9 KiB): give the socket room
+ * for them.
  *
  * BLKFERRY_CMD_TRACK: create a tracker.
  *	DEV_FD		u32, open fd of the disk or partition, in the sender
