@@ -129,7 +129,11 @@ int bf_record_load(const char *path, const char *kind, json_t **body,
 	return check_body(path, record, body, err);
 }
 
-/* mkdir -p of everything before the last slash, each for its owner only. */
+/*
+ * mkdir -p of everything before the last slash, each for its owner only. Looked
+ * at first: mkdir of a folder that is there waits for a parent that is frozen,
+ * as / is when /run/... is not.
+ */
 static int make_folders(const char *path, char folder[PATH_MAX])
 {
 	size_t length = strlen(path);
@@ -150,7 +154,8 @@ static int make_folders(const char *path, char folder[PATH_MAX])
 		if (was && was != '/')
 			continue;
 		*at = '\0';
-		if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		if (access(folder, F_OK) && mkdir(folder, 0700) < 0 &&
+		    errno != EEXIST)
 			return -errno;
 		*at = was;
 		if (!was)

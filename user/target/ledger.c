@@ -71,9 +71,7 @@ static void ledger_path(char path[PATH_MAX], const char *folder,
 		 hex, suffix);
 }
 
-/* mkdir -p, then the lock file itself. */
-static int open_lock(const char *folder, const char *path, int *fd,
-		     struct bf_error *err)
+static void make_folder(const char *folder)
 {
 	char at[PATH_MAX];
 
@@ -84,7 +82,22 @@ static int open_lock(const char *folder, const char *path, int *fd,
 		*slash = '/';
 	}
 	mkdir(at, 0700);
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/*
+ * The lock file, and the folder if it is missing. mkdir of a folder that is
+ * there would wait for a parent on a frozen filesystem.
+ */
+static int open_lock(const char *folder, const char *path, int *fd,
+		     struct bf_error *err)
+{
+	const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+
+	*fd = open(path, flags, 0600);
+	if (*fd < 0 && errno == ENOENT) {
+		make_folder(folder);
+		*fd = open(path, flags, 0600);
+	}
 	if (*fd < 0)
 		return bf_fail(err, BF_E_RECORD, errno,
 			       "cannot open %s: %s; is the records folder writable?",
