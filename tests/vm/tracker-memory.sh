@@ -9,7 +9,7 @@
 # shellcheck source=tests/vm/tracker.bash
 . /t/tests/vm/tracker.bash
 
-limit=300/sys/module/blkferry/parameters/leaves_max_bytes
+limit=/sys/module/blkferry/parameters/leaves_max_bytes
 
 no_more_memory() {
 	cleanup_fn sh -c "echo $(cat $limit) >$limit"
