@@ -32,8 +32,8 @@ cut_over_now() {
 # Every range named, whether one block or many that were joined, is the writer's.
 named_in_last_mib() {
 	local ranges
-	ranges=$(sed 's/.*disk at bytes \([0-9+, ]*\);.*/\1/; t; d' <<<"$1")
-	[ -n "$ranges" ]
+	[[ $1 =~ disk\ at\ bytes\ ([0-9+,\ ]+)\; ]]
+	ranges=${BASH_REMATCH[1]}
 	tr -d ' ' <<<"$ranges" | tr ',' '\n' | awk -F+ '
 		$1 < 95 * 1048576 || $1 + $2 > 96 * 1048576 || $2 < 4096 { bad = 1 }
 		END { exit bad || !NR }'
