@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Policy: nothing is forecast before it was measured; the forecast is what is
- * dirty by the link's rate and two fixed costs; a disk that is written faster
+ * dirty by the link's rate, two fixed costs and a barrier; a disk that is written faster
  * than the link carries is said not to converge.
  */
 #include "source/converge.h"
@@ -41,11 +41,12 @@ static void from_one_pass(void)
 			 SECOND / 1000, 9 * SECOND / 1000);
 	forecast = bf_converge_forecast(&converge, 50 * MIB);
 	check(forecast.known);
-	near(forecast.now_ns, SECOND / 2 + 2 * SECOND / 100);
+	near(forecast.now_ns, SECOND / 2 + 2 * SECOND / 100 +
+	     9 * SECOND / 1000);
 	check_eq(forecast.converging, BF_CONVERGING_UNKNOWN);
 	bf_converge_freeze(&converge, SECOND / 4);
 	near(bf_converge_forecast(&converge, 50 * MIB).now_ns,
-	     SECOND / 2 + SECOND / 4 + 2 * SECOND / 100);
+	     SECOND / 2 + SECOND / 4 + 2 * SECOND / 100 + 9 * SECOND / 1000);
 }
 
 static void small_passes_leave_the_link(void)
@@ -54,7 +55,21 @@ static void small_passes_leave_the_link(void)
 	bf_converge_pass(&converge, 4096, SECOND, 0, SECOND / 100);
 	check(converge.link_rate < 0);
 	check(bf_converge_forecast(&converge, 4096).known);
+	/* all of it is what a pass costs */
+	near(converge.fixed_ns, SECOND);
 	check(!bf_converge_forecast(&converge, 64 * MIB).known);
+}
+
+static void large_passes_leave_the_cost(void)
+{
+	bf_converge_init(&converge);
+	bf_converge_pass(&converge, 100 * MIB, 2 * SECOND, 0, SECOND);
+	near(converge.fixed_ns, SECOND);
+	bf_converge_pass(&converge, 4096, SECOND / 50, 0, SECOND / 100);
+	near(converge.fixed_ns, SECOND / 50);
+	bf_converge_pass(&converge, 100 * MIB, 2 * SECOND, 0, SECOND);
+	near(converge.fixed_ns, SECOND / 50);
+	near(converge.barrier_ns, SECOND / 100);
 }
 
 static void settles(void)
@@ -68,9 +83,9 @@ static void settles(void)
 	bf_converge_sample(&converge, 2 * SECOND, 50 * MIB);
 	forecast = bf_converge_forecast(&converge, 1000 * MIB);
 	check_eq(forecast.converging, BF_CONVERGING_YES);
-	near(forecast.now_ns, 10 * SECOND + SECOND / 5);
-	/* T = 0.1 s / (1 - 50 / 100); 10 MiB; 0.1 s and twice 0.1 s */
-	near(forecast.settled_ns, 3 * SECOND / 10);
+	near(forecast.now_ns, 10 * SECOND + 3 * SECOND / 10);
+	/* T = 0.1 s / (1 - 50 / 100); 10 MiB; 0.1 s and thrice 0.1 s */
+	near(forecast.settled_ns, 4 * SECOND / 10);
 }
 
 static void too_fast_for_the_link(void)
@@ -116,9 +131,11 @@ static void no_overflow(void)
 int main(void)
 {
 	tap_run("nothing is forecast before it was measured", unknown_at_first);
-	tap_run("dirty bytes by the link and two fixed costs", from_one_pass);
+	tap_run("dirty bytes by the link, two passes, a barrier", from_one_pass);
 	tap_run("a small pass says nothing about the link",
 		small_passes_leave_the_link);
+	tap_run("a large pass says little about the cost of a small one",
+		large_passes_leave_the_cost);
 	tap_run("passes that get shorter settle", settles);
 	tap_run("written faster than the link carries", too_fast_for_the_link);
 	tap_run("counters that jump are no rate", counter_goes_back);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Converge: what is dirty at the freeze is sent at the link's rate, and the
- * freeze costs a first pass and the pass that confirms. A pass of T seconds
+ * freeze costs a first pass, the pass that confirms, and a final commit that is
+ * made durable like a barrier. A pass of T seconds
  * leaves dirty_rate * T behind, the next takes that by link_rate and the fixed
  * cost: T settles at fixed / (1 - dirty_rate / link_rate), if it settles.
  */
 #include "source/converge.h"
 
 #define SAMPLE_TIME_NS		10e9	/* over which the dirty rate is averaged */
+#define PASS_WEIGHT		0.25	/* of the newest */
 #define LINK_BYTES_MIN		(1u << 20)
 #define NSEC_PER_SEC		1e9
 #define FOREVER_NS		(UINT64_MAX / 2)
@@ -16,6 +18,7 @@ void bf_converge_init(struct bf_converge *converge)
 {
 	*converge = (struct bf_converge){
 		.dirty_rate = -1, .link_rate = -1, .fixed_ns = -1,
+		.barrier_ns = -1,
 	};
 }
 
@@ -46,16 +49,31 @@ void bf_converge_sample(struct bf_converge *converge, uint64_t at_ns,
 	converge->sample_bytes = new_bytes;
 }
 
+/* What a large pass costs beside its bytes also grows with them (the flush at
+ * the target): it counts only as long as there was no small one. */
+static void sample_fixed(struct bf_converge *converge, double fixed_ns,
+			 double barrier_ns, bool small)
+{
+	if (converge->small_seen && !small)
+		return;
+	if (converge->small_seen != small)
+		converge->fixed_ns = converge->barrier_ns = -1;
+	converge->small_seen = small;
+	blend(&converge->fixed_ns, fixed_ns, PASS_WEIGHT);
+	blend(&converge->barrier_ns, barrier_ns, PASS_WEIGHT);
+}
+
 void bf_converge_pass(struct bf_converge *converge, uint64_t raw_bytes,
 		      uint64_t duration_ns, uint64_t begin_ns,
 		      uint64_t barrier_ns)
 {
 	uint64_t fixed_ns = begin_ns + barrier_ns;
+	bool small = raw_bytes < LINK_BYTES_MIN;
 
-	if (fixed_ns > duration_ns)
+	if (fixed_ns > duration_ns || small)
 		fixed_ns = duration_ns;
-	blend(&converge->fixed_ns, fixed_ns, 0.5);
-	if (raw_bytes >= LINK_BYTES_MIN && duration_ns > fixed_ns)
+	sample_fixed(converge, fixed_ns, barrier_ns, small);
+	if (!small && duration_ns > fixed_ns)
 		blend(&converge->link_rate,
 		      raw_bytes * NSEC_PER_SEC / (duration_ns - fixed_ns), 0.5);
 }
@@ -76,7 +94,8 @@ static double downtime_ns(const struct bf_converge *converge,
 	double sending_ns = converge->link_rate > 0 ?
 		dirty_bytes * NSEC_PER_SEC / converge->link_rate : 0;
 
-	return converge->freeze_ns + sending_ns + 2 * converge->fixed_ns;
+	return converge->freeze_ns + sending_ns + 2 * converge->fixed_ns +
+	       converge->barrier_ns;
 }
 
 struct bf_forecast bf_converge_forecast(const struct bf_converge *converge,

@@ -14,7 +14,9 @@
 struct bf_converge {
 	double dirty_rate;		/* of blocks that become dirty */
 	double link_rate;		/* of raw bytes, through everything */
-	double fixed_ns;		/* begin and barrier of a pass */
+	double fixed_ns;		/* of a pass with next to nothing in it */
+	double barrier_ns;		/* until what was sent is durable */
+	bool small_seen;		/* both from passes that are nearly empty */
 	double freeze_ns;		/* syncfs and FIFREEZE */
 	bool sampled;
 	uint64_t sample_ns, sample_bytes;
@@ -38,7 +40,7 @@ void bf_converge_sample(struct bf_converge *converge, uint64_t at_ns,
 			uint64_t new_bytes);
 /* The counter is about to jump for another reason than writes. */
 void bf_converge_restart_sample(struct bf_converge *converge);
-/* A pass has ended; a small one says nothing about the link. */
+/* A pass has ended; a small one tells the fixed cost, a large one the link. */
 void bf_converge_pass(struct bf_converge *converge, uint64_t raw_bytes,
 		      uint64_t duration_ns, uint64_t begin_ns,
 		      uint64_t barrier_ns);

@@ -175,7 +175,9 @@ static int sync_all(struct cutover *cutover, struct bf_error *err)
 		if (ret)
 			return ret;
 		pthread_mutex_lock(&cutover->job->lock);
-		bf_converge_freeze(&cutover->job->converge, last_ns);
+		bf_converge_freeze(&cutover->job->converge,
+				   last_ns > cutover->job->freeze_ns ? last_ns :
+				   cutover->job->freeze_ns);
 		pthread_mutex_unlock(&cutover->job->lock);
 		if (fits(cutover, &forecast)) {
 			cutover->projected_ns = forecast.now_ns;
@@ -236,6 +238,7 @@ static int freeze(struct cutover *cutover, struct bf_error *err)
 
 	cutover->freeze_ns = bf_now_ns() -
 			     bf_guardian_since_ns(cutover->guardian);
+	cutover->job->freeze_ns = cutover->freeze_ns;
 	return ret;
 }
 
