@@ -23,6 +23,7 @@ begin_case() {
 # What is left of a case: processes by their ids, freezes, trackers.
 end_case() {
 	local file tracker
+	tail -n 12 "$job_dir"/move.log "$job_dir"/receiver.log "$job_dir"/report
 	for file in "$job_dir"/*.pid; do
 		[ -e "$file" ] || continue
 		kill -KILL "$(cat "$file")" 2>/dev/null

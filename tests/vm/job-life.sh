@@ -17,6 +17,8 @@ stop_job() {
 	wait "$(job_pid)"
 }
 
+reason_says() { figure .reason.text | grep -qF -- "$1"; }
+
 sync_now() {
 	blkferry sync move --json >"$job_dir/sync"
 }
@@ -90,7 +92,7 @@ target_exchanged() {
 	kill -TERM "$(cat "$job_dir/receiver.pid")"
 	wait "$(cat "$job_dir/receiver.pid")"
 	wait_until 30 state_is connecting
-	figure .reason.text | grep -q 127.0.0.1
+	wait_until 30 reason_says "127.0.0.1:$port"
 	rm -r "$job_dir/records"
 	dd if=/dev/zero of="$d1" bs=1M count=96 oflag=direct 2>/dev/null
 	start_receiver
