@@ -258,34 +258,40 @@ static void covered_mount_is_refused(void)
 	unmount_all();
 }
 
-/* Mounted by a process in a mount namespace of its own, and nowhere else. */
+/*
+ * Mount in a mount namespace of its own, say so and wait for the end. The
+ * mount below is private, so nothing of this shows outside.
+ */
+static void hold_mount(const char *device, const char *point, int ready)
+{
+	if (unshare(CLONE_NEWNS) || mount(device, point, "ext4", 0, NULL) ||
+	    write(ready, "", 1) != 1)
+		_exit(1);
+	pause();
+}
+
 static void other_namespace(void)
 {
 	_cleanup_(bf_holders_free) struct bf_holders holders = { 0 };
-	char outer[64], byte;
+	char outer[64], point[128], byte;
 	int ready[2];
 	dev_t disk;
 	pid_t pid;
 
 	needs_loops();
 	mount_outer();
-	sh("umount %s/outer", folder);
+	sh("cd %s && umount outer && mount -t tmpfs none outer && mount --make-private outer && mkdir outer/inside",
+	   folder);
+	snprintf(point, sizeof(point), "%s/outer/inside", folder);
 	read_line("outer.loop", outer, sizeof(outer));
 	disk = device_of(outer);
 	check(!pipe(ready));
 	pid = fork();
-	if (!pid) {
-		char point[128];
-
-		snprintf(point, sizeof(point), "%s/outer", folder);
-		if (unshare(CLONE_NEWNS) ||
-		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		    mount(outer, point, "ext4", 0, NULL) ||
-		    write(ready[1], "", 1) != 1)
-			_exit(1);
-		pause();
-	}
+	if (!pid)
+		hold_mount(outer, point, ready[1]);
+	close(ready[1]);
 	check_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
 	check_eq(bf_holders_find(&holders, &disk, 1, &err), 0);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
