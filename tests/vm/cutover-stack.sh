@@ -35,7 +35,11 @@ drop_inner() {
 	[ ! -e "$job_dir/writer.pid" ] || stop_writer
 	umount "$job_dir/inner.mnt"
 	losetup -d "$inner"
+	wait_until 10 loop_is_free
 }
+
+# An older kernel lets go of the file only after the last close.
+loop_is_free() { ! losetup "$inner" >/dev/null 2>&1; }
 
 frozen_by_another() {
 	begin_case

@@ -34,9 +34,11 @@ end_case() {
 		wait_until 10 blkferry untrack "$tracker" >/dev/null 2>&1
 	done
 	for file in "$job_dir"/*.mnt; do
-		mountpoint -q "$file" && umount "$file"
+		! mountpoint -q "$file" || wait_until 10 is_unmounted "$file"
 	done
 }
+
+is_unmounted() { umount "$1" 2>/dev/null; }
 
 # guardian_pid: of the guardian that runs, if one does; no process is started.
 guardian_pid() {
