@@ -32,7 +32,7 @@ GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
 FAULT_TESTS := $(patsubst tests/fault/%.c,$(B)/fault/%,$(wildcard tests/fault/*.c))
 
 .PHONY: all user module demo check check-full check-vm bench lint fuzz clean \
-	install FORCE bench-programs unit-tests guest-tests fault-tests sanitized
+	install install-source deb rpm FORCE bench-programs unit-tests guest-tests fault-tests sanitized
 
 all: user module
 
@@ -127,7 +127,7 @@ lint:
 
 # The command and what belongs to it; DESTDIR= goes in front of every path.
 SHARE := $(DESTDIR)$(PREFIX)/share
-UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+UNITS ?= $(PREFIX)/lib/systemd/system
 
 install: user
 	install -D -m 755 $(B)/blkferry $(DESTDIR)$(PREFIX)/sbin/blkferry
@@ -135,9 +135,26 @@ install: user
 	install -D -m 644 -t $(SHARE)/man/man5 user/man/*.5
 	install -D -m 644 -t $(SHARE)/bash-completion/completions user/completion/*
 	install -D -m 644 -t $(SHARE)/doc/blkferry/examples user/examples/*
-	install -D -m 644 -t $(UNITS) user/systemd/*
-	sed -i 's@/usr/sbin/@$(PREFIX)/sbin/@' $(UNITS)/blkferry*.service
+	install -D -m 644 -t $(DESTDIR)$(UNITS) user/systemd/*
+	sed -i 's@/usr/sbin/@$(PREFIX)/sbin/@' $(DESTDIR)$(UNITS)/blkferry*.service
 	install -d -m 700 $(DESTDIR)/etc/blkferry/jobs
+
+# The module's source where DKMS looks for it.
+VERSION ?= $(shell sed -n '1s/.*(\(.*\)).*/\1/p' dkms/debian/changelog)
+MODULE_DIR = $(DESTDIR)/usr/src/blkferry-$(VERSION)
+
+install-source:
+	install -d $(MODULE_DIR)/include
+	cp -r Kbuild kmod $(MODULE_DIR)/
+	cp -r include/uapi $(MODULE_DIR)/include/
+	find $(MODULE_DIR) -type f ! -name '*.sh' -exec chmod 644 {} +
+
+# Packages of the release that this runs in, left in $(B).
+deb:
+	$(Q)tools/deb "$(B)"
+
+rpm:
+	$(Q)tools/rpm "$(B)"
 
 clean:
 	rm -rf $(B)

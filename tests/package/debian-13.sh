@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Policy: release.bash beside this file says it, here for Debian 13.
+# RUN: limit=900 in=full
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+run_program "$tests_dir/../tools/root" trixie "$test_tmp/out" \
+	bash /src/tests/package/release.bash
