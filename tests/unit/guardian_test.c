@@ -110,6 +110,8 @@ struct plan {
 	bool no_result;			/* dies before it tells the result */
 	bool thaw_and_stop;
 	bool hold;
+	bool late;			/* long between the start and the freeze */
+	bool deaf_guardian;		/* which is stopped once it is armed */
 	const char *group;		/* enters this control group first */
 };
 
@@ -148,6 +150,47 @@ static void enter_group(const char *group)
 		_exit(8);
 }
 
+static pid_t guardian_of(pid_t source)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64];
+	pid_t pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", source,
+		 source);
+	file = fopen(path, "re");
+	check(file && fscanf(file, "%d", &pid) == 1);
+	return pid;
+}
+
+/* It reads nothing: each word to it fails soon, and the freeze can end. */
+static void __attribute__((noreturn))
+freeze_with_deaf_guardian(struct bf_holders *holders,
+			  struct bf_guardian *guardian)
+{
+	uint64_t start_ns = bf_now_ns();
+	pid_t pid = guardian_of(getpid());
+	int ret = 0;
+
+	kill(pid, SIGSTOP);
+	if (bf_freeze(holders, guardian, never, NULL, &err))
+		_exit(4);
+	if (!bf_guardian_hold(guardian, 0, &err))
+		_exit(6);
+	/* More than its queue can hold. */
+	for (int i = 0; i < 10000 && !ret; i++)
+		ret = bf_guardian_result(guardian, 0, BF_GUARDIAN_FROZEN);
+	if (!ret)
+		_exit(7);
+	if (bf_thaw(holders, guardian, &err) ||
+	    bf_now_ns() - start_ns > 20 * SECOND_NS)
+		_exit(10);
+	say('t');
+	kill(pid, SIGCONT);
+	bf_guardian_stop(guardian);
+	_exit(0);
+}
+
 static void __attribute__((noreturn)) be_source(const struct plan *plan)
 {
 	struct bf_holders holders;
@@ -162,8 +205,12 @@ static void __attribute__((noreturn)) be_source(const struct plan *plan)
 		fprintf(stderr, "# %s\n", err.text);
 		_exit(2);
 	}
+	if (plan->late)
+		pause_ms(2 * BF_GUARDIAN_SILENCE_TICKS * BF_GUARDIAN_TICK_MS);
 	if (bf_guardian_arm(guardian, plan->bound_ns, on_expired, NULL, &err))
 		_exit(3);
+	if (plan->deaf_guardian)
+		freeze_with_deaf_guardian(&holders, guardian);
 	if (plan->no_result)
 		freeze_untold(&holders, guardian);
 	else if (bf_freeze(&holders, guardian, never, NULL, &err))
@@ -219,19 +266,6 @@ static int end(const struct source *source)
 	return status;
 }
 
-static pid_t guardian_of(const struct source *source)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[64];
-	pid_t pid = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", source->pid,
-		 source->pid);
-	file = fopen(path, "re");
-	check(file && fscanf(file, "%d", &pid) == 1);
-	return pid;
-}
-
 static bool process_ends(pid_t pid)
 {
 	_cleanup_close_ int fd = syscall(SYS_pidfd_open, pid, 0);
@@ -253,6 +287,30 @@ static void thaws_by_itself(void)
 	check_eq(heard(&source), 'f');
 	check_eq(end(&source), 0);
 	check(!is_frozen());
+}
+
+/* Locking memory may take as long as it likes: nothing is frozen yet. */
+static void late_to_freeze(void)
+{
+	static const struct plan plan = { .bound_ns = 60 * SECOND_NS,
+					  .late = true,
+					  .thaw_and_stop = true };
+	struct source source = start(&plan);
+
+	check_eq(heard(&source), 'f');
+	check_eq(end(&source), 0);
+	check(!is_frozen());
+}
+
+static void guardian_stands_still(void)
+{
+	static const struct plan plan = { .bound_ns = 60 * SECOND_NS,
+					  .deaf_guardian = true };
+	struct source source = start(&plan);
+
+	check_eq(heard(&source), 't');
+	check(!is_frozen());
+	check_eq(end(&source), 0);
 }
 
 static void killed(void)
@@ -287,7 +345,7 @@ static void not_ours(void)
 	check(!ioctl(mount_fd, FIFREEZE, 0));
 	source = start(&freezes);
 	check_eq(heard(&source), 'o');
-	guardian = guardian_of(&source);
+	guardian = guardian_of(source.pid);
 	kill(source.pid, SIGKILL);
 	end(&source);
 	check(process_ends(guardian));
@@ -323,7 +381,7 @@ static void terminated(void)
 	struct source source = start(&freezes);
 
 	check_eq(heard(&source), 'f');
-	kill(guardian_of(&source), SIGTERM);
+	kill(guardian_of(source.pid), SIGTERM);
 	check(thawed_within(SECOND_NS));
 	check(WTERMSIG(end(&source)) == SIGKILL);
 }
@@ -371,7 +429,7 @@ static json_t *ask(const char *command)
 
 static void held(void)
 {
-	static const struct plan plan = { .bound_ns = SECOND_NS / 5,
+	static const struct plan plan = { .bound_ns = 3 * SECOND_NS,
 					  .hold = true };
 	struct source source = start(&plan);
 	json_t *answer;
@@ -379,7 +437,7 @@ static void held(void)
 	check_eq(heard(&source), 'f');
 	check_eq(end(&source), 0);
 	/* Well beyond bound, grace and silence: nothing comes that thaws it. */
-	check(!thawed_within(4 * SECOND_NS));
+	check(!thawed_within(7 * SECOND_NS));
 	answer = ask("status");
 	check(answer);
 	check_says(json_string_value(json_object_get(answer, "state")),
@@ -453,6 +511,10 @@ int main(int argc, char **argv)
 	if (mount_fd < 0)
 		return tap_done();
 	tap_run("the source thaws by itself", thaws_by_itself);
+	tap_run("a source that is late is not taken for a silent one",
+		late_to_freeze);
+	tap_run("a guardian that stands still holds up no thaw",
+		guardian_stands_still);
 	tap_run("a killed source's freeze ends within a second", killed);
 	tap_run("killed between FIFREEZE and its report", killed_before_result);
 	tap_run("somebody else's freeze stays", not_ours);

@@ -23,8 +23,10 @@
 #include "source/guardian_protocol.h"
 #include "source/holders.h"
 
-#define ANSWER_WAIT_MS 30000
+#define ANSWER_WAIT_MS 30000		/* of systemd, too */
+#define HOLD_WAIT_MS 5000		/* everything is frozen meanwhile */
 #define STOP_WAIT_MS 10000
+#define SEND_WAIT_SECONDS 2
 
 /* Announcements come from one thread, heartbeats from another: by lock. */
 struct bf_guardian {
@@ -32,6 +34,7 @@ struct bf_guardian {
 	pid_t pid;
 	int pidfd;			/* of the guardian */
 	bool own_group;
+	bool deaf;			/* it reads nothing: not waited for again */
 	pthread_t thread;
 	bool has_thread;
 	pthread_mutex_t lock;
@@ -64,7 +67,7 @@ static int send_message(struct bf_guardian *guardian,
 	}
 	while (sendmsg(guardian->fd, &header, MSG_NOSIGNAL | flags) < 0)
 		if (errno != EINTR)
-			return -errno;
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return 0;
 }
 
@@ -77,8 +80,11 @@ static int tell(struct bf_guardian *guardian, uint32_t type, size_t index,
 		.result = result,
 		.deadline_ns = deadline_ns,
 	};
+	int ret = send_message(guardian, &message, -1,
+			       guardian->deaf ? MSG_DONTWAIT : 0);
 
-	return send_message(guardian, &message, -1, 0);
+	guardian->deaf = ret == -ETIMEDOUT;
+	return ret;
 }
 
 static int no_answer(struct bf_error *err, int errnum)
@@ -89,15 +95,19 @@ static int no_answer(struct bf_error *err, int errnum)
 }
 
 /* Waits for the answer to what was @sent (0 or a negative errno). */
-static int await_answer(struct bf_guardian *guardian, int sent, uint32_t *flags,
-			struct bf_error *err)
+static int await_answer(struct bf_guardian *guardian, int sent, int wait_ms,
+			uint32_t *flags, struct bf_error *err)
 {
 	struct pollfd wait = { guardian->fd, POLLIN, 0 };
 	struct bf_guardian_message message;
+	int ready;
 
 	if (sent)
 		return no_answer(err, -sent);
-	if (poll(&wait, 1, ANSWER_WAIT_MS) <= 0)
+	do {
+		ready = poll(&wait, 1, wait_ms);
+	} while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
 		return no_answer(err, ETIMEDOUT);
 	if (recv(guardian->fd, &message, sizeof(message), MSG_DONTWAIT) !=
 	    sizeof(message) || message.type != BF_GUARDIAN_ANSWER)
@@ -136,6 +146,7 @@ static int spawn(struct bf_guardian *guardian, const char *job,
 	char *const argv[] = { (char *)"blkferry",
 			       (char *)BF_GUARDIAN_ARGUMENT, (char *)job,
 			       (char *)run_dir, NULL };
+	const struct timeval send_wait = { SEND_WAIT_SECONDS, 0 };
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
@@ -146,6 +157,9 @@ static int spawn(struct bf_guardian *guardian, const char *job,
 		become_guardian(pair[1], argv);
 	close(pair[1]);
 	guardian->fd = pair[0];
+	/* A guardian that stands still must not keep us from thawing. */
+	setsockopt(guardian->fd, SOL_SOCKET, SO_SNDTIMEO, &send_wait,
+		   sizeof(send_wait));
 	if (guardian->pid < 0)
 		return bf_fail(err, BF_E_SYSTEM, errno,
 			       "the guardian of the freeze could not be started: %s",
@@ -167,7 +181,7 @@ static int set_up(struct bf_guardian *guardian, struct bf_error *err)
 		return bf_fail(err, BF_E_SYSTEM, errno, "pidfd_open: %s",
 			       strerror(errno));
 	ret = await_answer(guardian, send_message(guardian, &message, self, 0),
-			   &flags, err);
+			   ANSWER_WAIT_MS, &flags, err);
 	if (ret)
 		return ret;
 	guardian->own_group = flags & BF_GUARDIAN_OWN_GROUP;
@@ -197,7 +211,7 @@ static int hand_over(struct bf_guardian *guardian,
 			return no_answer(err, -ret);
 	}
 	return await_answer(guardian, tell(guardian, BF_GUARDIAN_ARM, 0, 0, 0),
-			    NULL, err);
+			    ANSWER_WAIT_MS, NULL, err);
 }
 
 static struct bf_guardian *guardian_new(void)
@@ -367,14 +381,14 @@ int bf_guardian_hold(struct bf_guardian *guardian, uint64_t poweroff_ns,
 			       "the bound of the downtime passed just before the final commit");
 	return await_answer(guardian,
 			    tell(guardian, BF_GUARDIAN_HOLD, 0, 0, at_ns),
-			    NULL, err);
+			    HOLD_WAIT_MS, NULL, err);
 }
 
 int bf_guardian_unhold(struct bf_guardian *guardian, struct bf_error *err)
 {
 	return await_answer(guardian,
-			    tell(guardian, BF_GUARDIAN_UNHOLD, 0, 0, 0), NULL,
-			    err);
+			    tell(guardian, BF_GUARDIAN_UNHOLD, 0, 0, 0),
+			    HOLD_WAIT_MS, NULL, err);
 }
 
 bool bf_guardian_gone(struct bf_guardian *guardian)
@@ -404,6 +418,7 @@ void bf_guardian_stop(struct bf_guardian *guardian)
 	if (!guardian)
 		return;
 	stop_heartbeats(guardian);
+	guardian->deaf = false;		/* this word is worth a wait */
 	if (guardian->fd >= 0)
 		tell(guardian, BF_GUARDIAN_DISARM, 0, 0, 0);
 	wait = (struct pollfd){ guardian->pidfd, POLLIN, 0 };

@@ -16,7 +16,8 @@
  * it is gone and then thaws all announced filesystems once more (those save
  * that answered EBUSY: somebody else froze them), when
  *	- the source has exited or hung up,
- *	- no message came for BF_GUARDIAN_SILENCE_TICKS of its own ticks,
+ *	- something is announced and no message came for
+ *	  BF_GUARDIAN_SILENCE_TICKS of its own ticks,
  *	- the deadline given with an announcement has passed,
  *	- it gets SIGTERM.
  * In hold (from just before the final commit message) none of these thaws. It

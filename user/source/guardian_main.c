@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Guardian, the process: messages of the source flow in, FITHAW flows out
- * (RULE 5). While something may be frozen it opens no file, writes no line and
- * touches no page that is not locked.
- *
- * Each filesystem has a thread: FITHAW of one waits for a FIFREEZE of it that
- * is still going on, or for the filesystem below it, and none of that may hold
- * up the others.
+ * Guardian, the process: messages of the source flow in, the word to thaw flows
+ * out (RULE 5). While something may be frozen it opens no file, writes no line
+ * and touches no page that is not locked.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
@@ -32,37 +26,14 @@
 #include "lib/transport.h"
 #include "source/guardian.h"
 #include "source/guardian_protocol.h"
-
-#define THAW_AGAIN_NS (20 * BF_NSEC_PER_MSEC)
-#define WORKER_STACK_BYTES (256u << 10)
+#include "source/guardian_thaw.h"
 
 enum guard_state { GUARD_SETUP, GUARD_ARMED, GUARD_HOLDING, GUARD_FIRING };
 
-struct guard;
-
-struct guarded {
-	struct guard *guard;
-	int fd;
-	char mountpoint[256];
-	bool announced;			/* by lock: FIFREEZE was to come */
-	bool not_ours;			/* by lock: it answered EBUSY */
-	bool thawed;			/* by lock: a FITHAW of ours worked */
-	pthread_t thread;
-};
-
-/*
- * lock guards what says so; the main thread alone writes the rest. Nothing but
- * memory is touched under it.
- */
+/* The thawer's lock guards what says so; the main thread alone writes the rest. */
 struct guard {
-	pthread_mutex_t lock;
-	pthread_cond_t go;
+	struct bf_thawer thawer;
 	enum guard_state state;		/* by lock */
-	bool source_gone;		/* by lock: no FIFREEZE comes any more */
-	bool ending;			/* by lock: nothing to thaw, just end */
-	struct guarded *filesystems;
-	size_t nr_filesystems;
-	size_t nr_workers;
 	uint64_t deadline_ns;		/* 0: none */
 	uint64_t poweroff_ns;		/* by lock; 0: never */
 	unsigned int silent_ticks;
@@ -75,84 +46,11 @@ struct guard {
 	const char *job, *run_dir;
 };
 
-/* ---- thawing ---- */
-
-static void thaw_once(struct guarded *filesystem)
+static void set_state(struct guard *guard, enum guard_state state)
 {
-	struct guard *guard = filesystem->guard;
-	int ret;
-
-	if (!filesystem->announced || filesystem->not_ours)
-		return;
-	pthread_mutex_unlock(&guard->lock);
-	ret = ioctl(filesystem->fd, FITHAW, 0);
-	pthread_mutex_lock(&guard->lock);
-	if (!ret)
-		filesystem->thawed = true;
-}
-
-static void wait_again(struct guard *guard)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += THAW_AGAIN_NS;
-	if (until.tv_nsec >= (long)BF_NSEC_PER_SEC) {
-		until.tv_nsec -= BF_NSEC_PER_SEC;
-		until.tv_sec++;
-	}
-	pthread_cond_timedwait(&guard->go, &guard->lock, &until);
-}
-
-static void *worker(void *context)
-{
-	struct guarded *filesystem = context;
-	struct guard *guard = filesystem->guard;
-	bool last;
-
-	pthread_mutex_lock(&guard->lock);
-	while (guard->state != GUARD_FIRING && !guard->ending)
-		pthread_cond_wait(&guard->go, &guard->lock);
-	last = guard->ending;
-	while (!last) {
-		/* Read before the thaw: one more follows the source's exit. */
-		last = guard->source_gone;
-		thaw_once(filesystem);
-		if (!last && !guard->source_gone)
-			wait_again(guard);
-	}
-	pthread_mutex_unlock(&guard->lock);
-	return NULL;
-}
-
-static int start_worker(struct guarded *filesystem, struct guard *guard)
-{
-	pthread_attr_t attributes;
-	int ret;
-
-	filesystem->guard = guard;
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, WORKER_STACK_BYTES);
-	ret = pthread_create(&filesystem->thread, &attributes, worker,
-			     filesystem);
-	pthread_attr_destroy(&attributes);
-	return -ret;
-}
-
-static void join_workers(struct guard *guard)
-{
-	for (size_t i = 0; i < guard->nr_workers; i++)
-		pthread_join(guard->filesystems[i].thread, NULL);
-	guard->nr_workers = 0;
-}
-
-static void end_workers(struct guard *guard)
-{
-	pthread_mutex_lock(&guard->lock);
-	guard->ending = true;
-	pthread_cond_broadcast(&guard->go);
-	pthread_mutex_unlock(&guard->lock);
-	join_workers(guard);
+	pthread_mutex_lock(&guard->thawer.lock);
+	guard->state = state;
+	pthread_mutex_unlock(&guard->thawer.lock);
 }
 
 /* ---- messages ---- */
@@ -218,33 +116,22 @@ static int answer(struct guard *guard, int result, uint32_t flags,
 static int on_filesystem(struct guard *guard,
 			 const struct bf_guardian_message *message, int *fd)
 {
-	struct guarded *grown;
+	int ret;
 
-	if (guard->nr_workers || *fd < 0 ||
-	    guard->nr_filesystems >= BF_GUARDIAN_FILESYSTEMS_MAX)
+	if (*fd < 0 ||
+	    guard->thawer.nr_filesystems >= BF_GUARDIAN_FILESYSTEMS_MAX)
 		return -EPROTO;
-	grown = reallocarray(guard->filesystems, guard->nr_filesystems + 1,
-			     sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	guard->filesystems = grown;
-	grown = &grown[guard->nr_filesystems++];
-	*grown = (struct guarded){ 0 };
-	grown->fd = bf_take_fd(*fd);
-	memcpy(grown->mountpoint, message->text, sizeof(grown->mountpoint));
-	return 0;
+	ret = bf_thawer_add(&guard->thawer, *fd, message->text);
+	if (!ret)
+		*fd = -1;
+	return ret;
 }
 
 static int on_arm(struct guard *guard)
 {
 	struct bf_error err = { 0 };
-	int ret = 0;
+	int ret = bf_thawer_start(&guard->thawer);
 
-	for (size_t i = 0; i < guard->nr_filesystems && !ret; i++) {
-		ret = start_worker(&guard->filesystems[i], guard);
-		if (!ret)
-			guard->nr_workers++;
-	}
 	if (!ret && mlockall(MCL_CURRENT | MCL_FUTURE))
 		ret = -errno;
 	if (ret) {
@@ -253,31 +140,20 @@ static int on_arm(struct guard *guard)
 			strerror(-ret));
 		return answer(guard, ret, 0, &err);
 	}
-	pthread_mutex_lock(&guard->lock);
-	guard->state = GUARD_ARMED;
-	pthread_mutex_unlock(&guard->lock);
+	set_state(guard, GUARD_ARMED);
 	return answer(guard, 0, 0, NULL);
-}
-
-/* The deadline is that of a freeze: none, when nothing may be frozen. */
-static bool anything_announced(const struct guard *guard)
-{
-	for (size_t i = 0; i < guard->nr_filesystems; i++)
-		if (guard->filesystems[i].announced)
-			return true;
-	return false;
 }
 
 static int on_freeze(struct guard *guard,
 		     const struct bf_guardian_message *message)
 {
-	struct guarded *filesystem;
+	struct bf_guarded *filesystem;
 
 	if (guard->state == GUARD_SETUP ||
-	    message->index >= guard->nr_filesystems)
+	    message->index >= guard->thawer.nr_filesystems)
 		return -EPROTO;
-	filesystem = &guard->filesystems[message->index];
-	pthread_mutex_lock(&guard->lock);
+	filesystem = &guard->thawer.filesystems[message->index];
+	pthread_mutex_lock(&guard->thawer.lock);
 	if (message->type == BF_GUARDIAN_ANNOUNCE) {
 		filesystem->announced = true;
 		filesystem->not_ours = false;
@@ -287,9 +163,9 @@ static int on_freeze(struct guard *guard,
 	} else if (message->result == BF_GUARDIAN_NOT_FROZEN) {
 		filesystem->announced = false;
 	}
-	if (!anything_announced(guard))
+	if (!bf_thawer_has_work(&guard->thawer))
 		guard->deadline_ns = 0;
-	pthread_mutex_unlock(&guard->lock);
+	pthread_mutex_unlock(&guard->thawer.lock);
 	return 0;
 }
 
@@ -299,10 +175,10 @@ static int on_hold(struct guard *guard, const struct bf_guardian_message *messag
 
 	if (guard->state != (hold ? GUARD_ARMED : GUARD_HOLDING))
 		return -EPROTO;
-	pthread_mutex_lock(&guard->lock);
+	pthread_mutex_lock(&guard->thawer.lock);
 	guard->state = hold ? GUARD_HOLDING : GUARD_ARMED;
 	guard->poweroff_ns = hold ? message->deadline_ns : 0;
-	pthread_mutex_unlock(&guard->lock);
+	pthread_mutex_unlock(&guard->thawer.lock);
 	guard->deadline_ns = 0;
 	return answer(guard, 0, 0, NULL);
 }
@@ -321,6 +197,10 @@ static int on_setup(struct guard *guard, int *fd)
 	guard->pidfd = bf_take_fd(*fd);
 	bf_guardian_path(path, guard->run_dir, guard->job);
 	ret = bf_control_serve(&guard->server, path, on_control, guard, &err);
+	if (ret == -EBUSY)
+		bf_fail(&err, BF_E_BUSY, EBUSY,
+			"an earlier cutover of job %s still holds filesystems frozen: `blkferry thaw %s` first",
+			guard->job, guard->job);
 	if (ret)
 		return answer(guard, ret, 0, &err);
 	return answer(guard, 0, bf_guardian_join_group(guard->job) ?
@@ -383,32 +263,26 @@ static void wait_source_gone(struct guard *guard)
 	/* What it announced between the kill and its end. */
 	if (guard->source_fd >= 0)
 		read_messages(guard);
-	pthread_mutex_lock(&guard->lock);
-	guard->source_gone = true;
-	pthread_cond_broadcast(&guard->go);
-	pthread_mutex_unlock(&guard->lock);
 }
 
-static void fire(struct guard *guard)
+/* Return: 0 if everything is thawed. */
+static int fire(struct guard *guard, const char *why, struct bf_error *err)
 {
-	pthread_mutex_lock(&guard->lock);
-	guard->state = GUARD_FIRING;
-	pthread_cond_broadcast(&guard->go);
-	pthread_mutex_unlock(&guard->lock);
+	set_state(guard, GUARD_FIRING);
+	bf_thawer_fire(&guard->thawer);
 	/* ESRCH when it has gone by itself. */
 	syscall(SYS_pidfd_send_signal, guard->pidfd, SIGKILL, NULL, 0);
 	wait_source_gone(guard);
-	join_workers(guard);
+	bf_thawer_finish(&guard->thawer);
+	return bf_thawer_report(&guard->thawer, guard->job, why, err);
 }
 
-static void fire_saying(struct guard *guard, const char *why)
+/* The source goes; what it could not thaw, if anything, gets one more try. */
+static void disarm(struct guard *guard)
 {
-	fire(guard);
-	/* Everything is thawed: now a line may be written. */
-	for (size_t i = 0; i < guard->nr_filesystems; i++)
-		if (guard->filesystems[i].thawed)
-			bf_warn("job %s: %s: thawed %s", guard->job, why,
-				guard->filesystems[i].mountpoint);
+	set_state(guard, GUARD_FIRING);
+	bf_thawer_fire(&guard->thawer);
+	bf_thawer_finish(&guard->thawer);
 }
 
 /* ---- control socket ---- */
@@ -431,13 +305,13 @@ static json_t *report(struct guard *guard)
 	uint64_t now_ns = bf_now_ns();
 	json_t *status;
 
-	pthread_mutex_lock(&guard->lock);
-	for (size_t i = 0; i < guard->nr_filesystems; i++) {
-		const struct guarded *fs = &guard->filesystems[i];
+	pthread_mutex_lock(&guard->thawer.lock);
+	for (size_t i = 0; i < guard->thawer.nr_filesystems; i++) {
+		const struct bf_guarded *fs = &guard->thawer.filesystems[i];
 
 		json_array_append_new(filesystems,
 			json_pack("{ss, sb, sb}", "mountpoint", fs->mountpoint,
-				  "frozen", fs->announced && !fs->not_ours &&
+				  "frozen", bf_guarded_may_be_ours(fs) &&
 				  !fs->thawed, "thawed", fs->thawed));
 	}
 	status = json_pack("{ss, ss, so}", "job", guard->job, "state",
@@ -447,7 +321,7 @@ static json_t *report(struct guard *guard)
 		json_object_set_new(status, "poweroff_in_ns",
 			json_integer(guard->poweroff_ns > now_ns ?
 				     guard->poweroff_ns - now_ns : 0));
-	pthread_mutex_unlock(&guard->lock);
+	pthread_mutex_unlock(&guard->thawer.lock);
 	return status;
 }
 
@@ -465,12 +339,12 @@ static void on_thaw(struct guard *guard, struct bf_control_client *client)
 	bool taken = false;
 	uint64_t one = 1;
 
-	pthread_mutex_lock(&guard->lock);
+	pthread_mutex_lock(&guard->thawer.lock);
 	if (guard->state == GUARD_HOLDING && !guard->thaw_client) {
 		guard->thaw_client = client;
 		taken = true;
 	}
-	pthread_mutex_unlock(&guard->lock);
+	pthread_mutex_unlock(&guard->thawer.lock);
 	if (!taken)
 		refuse(client, BF_E_STATE,
 		       "nothing is held: a cutover that is under way thaws by itself; `blkferry cancel` ends it now");
@@ -498,9 +372,9 @@ static bool thaw_asked(struct guard *guard)
 {
 	bool asked;
 
-	pthread_mutex_lock(&guard->lock);
+	pthread_mutex_lock(&guard->thawer.lock);
 	asked = guard->thaw_client;
-	pthread_mutex_unlock(&guard->lock);
+	pthread_mutex_unlock(&guard->thawer.lock);
 	return asked;
 }
 
@@ -519,6 +393,15 @@ static int wait_ms(const struct guard *guard)
 	       (guard->poweroff_ns - now_ns) / BF_NSEC_PER_MSEC + 1;
 }
 
+/* What it said is in thaw_client; a count that stays would end our ticks. */
+static void take_wake(struct guard *guard)
+{
+	uint64_t count;
+
+	if (read(guard->wake_fd, &count, sizeof(count)) < 0)
+		return;
+}
+
 static bool terminated(struct guard *guard)
 {
 	struct signalfd_siginfo info;
@@ -526,9 +409,14 @@ static bool terminated(struct guard *guard)
 	return read(guard->signal_fd, &info, sizeof(info)) == sizeof(info);
 }
 
-/* NULL: no cause to fire. Ticks, not time: a paused machine is not silence. */
+/*
+ * NULL: no cause to fire. Ticks, not time: a paused machine is not silence. The
+ * source may take its time before the freeze: it locks its memory then.
+ */
 static const char *cause_to_fire(struct guard *guard, bool tick)
 {
+	if (!bf_thawer_has_work(&guard->thawer))
+		return NULL;
 	if (tick && ++guard->silent_ticks >= BF_GUARDIAN_SILENCE_TICKS)
 		return "the replicator fell silent";
 	if (guard->deadline_ns && bf_now_ns() >= guard->deadline_ns)
@@ -538,9 +426,13 @@ static const char *cause_to_fire(struct guard *guard, bool tick)
 
 static int hold_step(struct guard *guard)
 {
+	struct bf_error err;
+
 	if (thaw_asked(guard)) {
-		fire_saying(guard, "the operator ended the hold");
-		bf_control_answer(guard->thaw_client, report(guard));
+		if (fire(guard, "the operator ended the hold", &err))
+			bf_control_fail(guard->thaw_client, &err);
+		else
+			bf_control_answer(guard->thaw_client, report(guard));
 		return 1;
 	}
 	if (guard->poweroff_ns && bf_now_ns() >= guard->poweroff_ns)
@@ -559,13 +451,18 @@ static int step(struct guard *guard)
 		{ guard->state == GUARD_HOLDING ? -1 : guard->pidfd, POLLIN, 0 },
 	};
 	const char *why = NULL;
+	struct bf_error err;
 	int ready, ret = 0;
 
 	ready = poll(fds, 4, wait_ms(guard));
 	if (fds[0].revents)
 		ret = read_messages(guard);
-	if (ret > 0)
+	if (fds[2].revents)
+		take_wake(guard);
+	if (ret > 0) {
+		disarm(guard);
 		return 1;
+	}
 	if (ret == -EPIPE && guard->state == GUARD_HOLDING) {
 		close(guard->source_fd);
 		guard->source_fd = -1;
@@ -584,7 +481,7 @@ static int step(struct guard *guard)
 	if (!why)
 		why = cause_to_fire(guard, !ready);
 	if (why)
-		fire_saying(guard, why);
+		fire(guard, why, &err);
 	return why ? 1 : 0;
 }
 
@@ -617,31 +514,21 @@ static void spare_from_oom(void)
 
 static void guard_free(struct guard *guard)
 {
-	end_workers(guard);
 	bf_control_stop(guard->server);
 	bf_guardian_leave_group(guard->job);
-	for (size_t i = 0; i < guard->nr_filesystems; i++)
-		close(guard->filesystems[i].fd);
-	free(guard->filesystems);
+	bf_thawer_free(&guard->thawer);
 	if (guard->pidfd >= 0)
 		close(guard->pidfd);
 	if (guard->source_fd >= 0)
 		close(guard->source_fd);
 	close(guard->signal_fd);
 	close(guard->wake_fd);
-	pthread_cond_destroy(&guard->go);
-	pthread_mutex_destroy(&guard->lock);
 }
 
 /* --guardian JOB RUN_DIR, the socket at standard input */
 int bf_guardian_main(int argc, char **argv)
 {
-	struct guard guard = {
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.pidfd = -1,
-		.source_fd = -1,
-	};
-	pthread_condattr_t monotonic;
+	struct guard guard = { .pidfd = -1, .source_fd = -1 };
 
 	if (argc != 4)
 		return BF_EXIT_USAGE;
@@ -655,10 +542,7 @@ int bf_guardian_main(int argc, char **argv)
 	if (open("/dev/null", O_RDONLY) != STDIN_FILENO || guard.source_fd < 0 ||
 	    guard.wake_fd < 0 || guard.signal_fd < 0)
 		return BF_EXIT_FAILED;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&guard.go, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	bf_thawer_init(&guard.thawer);
 	prctl(PR_SET_NAME, "blkferry-guard");
 	spare_from_oom();
 	while (!step(&guard))
