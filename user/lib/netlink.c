@@ -321,6 +321,24 @@ bool bf_attr_string(struct nlattr *attr, char *value, size_t bytes)
 	return true;
 }
 
+/*
+ * A newer module's reason must not be dropped: it stands as one that this
+ * program does know, and hides nothing of that one.
+ */
+static void add_reason(struct bf_reasons *reasons, uint32_t id,
+		       const struct bf_reason_counts *counts)
+{
+	struct bf_reason_counts *unknown =
+		&reasons->by_id[BLKFERRY_REASON_UNKNOWN_OP];
+
+	if (id <= BLKFERRY_REASON_MAX) {
+		reasons->by_id[id].raised += counts->raised;
+		reasons->by_id[id].cleared += counts->cleared;
+	} else if (counts->raised > counts->cleared) {
+		unknown->raised += counts->raised - counts->cleared;
+	}
+}
+
 bool bf_attr_reasons(struct nlattr *list, struct bf_reasons *reasons)
 {
 	struct nlattr *attrs[BLKFERRY_A_MAX + 1];
@@ -339,10 +357,7 @@ bool bf_attr_reasons(struct nlattr *list, struct bf_reasons *reasons)
 		    !bf_attr_u64(attrs[BLKFERRY_A_REASON_RAISED], &counts.raised) ||
 		    !bf_attr_u64(attrs[BLKFERRY_A_REASON_CLEARED], &counts.cleared))
 			return false;
-		/* A newer module's reason must not be dropped. */
-		if (id > BLKFERRY_REASON_MAX)
-			id = BLKFERRY_REASON_UNKNOWN_OP;
-		reasons->by_id[id] = counts;
+		add_reason(reasons, id, &counts);
 	}
 	return true;
 }
