@@ -61,23 +61,32 @@ silent_stranger() {
 	still_serves 1
 }
 
-# 40 silent strangers: more than are waited for at once. Those beyond the bound
-# are closed; when the first are given up, an honest source comes through.
+# line_of PATTERN: the number of the first line of the log that has it.
+line_of() {
+	grep -nE -m 1 -- "$1" "$receiver_log" | cut -d: -f1
+}
+
+# 40 silent strangers: more than are waited for at once. The first make room,
+# and an honest source comes through before any of the others is given up.
 many_strangers() {
 	local fd fds=() closed=0
-	configure 4s
+	configure 10s
 	start_receiver
 	for _ in $(seq 40); do
 		exec {fd}<>"/dev/tcp/${receiver_address/:/\/}"
 		fds+=("$fd")
 	done
 	wait_until 10 receiver_says "too many connections"
+	still_serves 1
 	for fd in "${fds[@]}"; do	# the end of the stream, not time, is 1
 		read -r -t 30 -u "$fd" _ || eq "$?" 1 "end of a stranger"
 		closed=$((closed + 1))
 	done
 	eq "$closed" 40 "closed connections"
-	still_serves 1
+	wait_until 10 receiver_says "does not answer the TLS handshake"
+	[ "$(line_of "epoch 1 is claimed")" -lt "$(line_of "does not answer")" ] ||
+		fail "the honest source had to wait for the strangers' end"
+	still_serves 2
 }
 
 complaints_are_bounded() {

@@ -29,6 +29,7 @@ struct served {
 	struct receiver *receiver;
 	struct bf_target_session *session;
 	pthread_t thread;
+	bool cut_off;			/* of the main thread */
 	bool finished;			/* under the receiver's lock */
 };
 
@@ -96,14 +97,26 @@ static void *serve(void *pointer)
 	return NULL;
 }
 
-static uint32_t count_strangers(const struct receiver *r)
+/*
+ * Strangers that are silent must not keep an honest source out for as long as
+ * they are waited for: the one that came first makes room.
+ */
+static void bound_strangers(struct receiver *r)
 {
+	struct served *oldest = NULL;
 	uint32_t nr = 0;
 
-	for (const struct served *s = r->served; s; s = s->next)
-		if (!bf_target_session_admitted(s->session))
-			nr++;
-	return nr;
+	for (struct served *s = r->served; s; s = s->next) {
+		if (s->cut_off || bf_target_session_admitted(s->session))
+			continue;
+		oldest = s;		/* the list begins with the youngest */
+		nr++;
+	}
+	if (nr < STRANGERS_MAX)
+		return;
+	oldest->cut_off = true;
+	bf_target_session_cut_off(oldest->session);
+	complain(r, "too many connections at once: one was closed");
 }
 
 static int start_session(struct receiver *r, int fd, struct bf_error *err)
@@ -152,11 +165,12 @@ static void accept_one(struct receiver *r)
 		poll(NULL, 0, 100);	/* out of descriptors: let some go */
 		return;
 	}
-	if (r->nr_served >= SESSIONS_MAX || count_strangers(r) >= STRANGERS_MAX) {
+	if (r->nr_served >= SESSIONS_MAX) {
 		close(fd);
 		complain(r, "too many connections at once: one was closed");
 		return;
 	}
+	bound_strangers(r);
 	if (start_session(r, fd, &err))
 		bf_log_error(&err);
 }
