@@ -72,6 +72,18 @@ mounted_device() {
 	refused p "target-in-use: .*mounted at $test_tmp/mnt" open a 16777216
 }
 
+# The identity of a loop device is its file's name, which need not be text.
+unprintable_identity() {
+	local file=$test_tmp/$'a\xff\x1b.img'
+	configure 10s
+	mv "$test_tmp/a.img" "$file"
+	attach 512 "$file"
+	start_receiver
+	writer p web 1 restart
+	grep -q '"identity": "loop/backing_file .*/a??.img"' "$test_tmp"/records/web.*.json
+	writer q web 2
+}
+
 foreign_content() {
 	device 512
 	mkfs.ext4 -q -L treasure "$loop"
@@ -140,6 +152,7 @@ full_filesystem() {
 run_case "blocks arrive on sectors of 512 bytes" blocks_arrive 512
 run_case "blocks arrive on sectors of 4096 bytes" blocks_arrive 4096
 run_case "a mounted device is refused, and where it is mounted" mounted_device
+run_case "a device whose identity is no text" unprintable_identity
 run_case "foreign content is refused and left alone" foreign_content
 run_case "too small a device is refused, naming both sizes" too_small
 run_case "a failing device ends the session unacknowledged" failing_device

@@ -28,6 +28,14 @@ static void cleanup_probe(blkid_probe *probe)
 	blkid_free_probe(*probe);
 }
 
+/* Serial numbers and file names may hold any byte; a record holds text. */
+static void make_text(char *line)
+{
+	for (; *line; line++)
+		if (*line < ' ' || *line > '~')
+			*line = '?';
+}
+
 /* First line of a file below a device's sysfs folder; false: not there. */
 static bool read_sysfs(dev_t dev, const char *name, char *line, size_t bytes)
 {
@@ -40,6 +48,7 @@ static bool read_sysfs(dev_t dev, const char *name, char *line, size_t bytes)
 	if (!file || !fgets(line, (int)bytes, file))
 		return false;
 	line[strcspn(line, "\n")] = '\0';
+	make_text(line);
 	return line[0] != '\0';
 }
 
