@@ -21,7 +21,7 @@
 
 #define CIPHERS \
 	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define READ_AHEAD_BYTES (256 << 10)	/* one recv for many records */
+#define RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH
 
 struct bf_tls {
 	SSL_CTX *context;
@@ -29,13 +29,31 @@ struct bf_tls {
 	enum bf_role role;
 };
 
+/* What was read ahead first, then the socket. */
+static ssize_t read_record(struct bf_transport *transport, char *buffer,
+			   size_t bytes)
+{
+	size_t ahead = transport->nr_ahead;
+
+	if (!ahead)
+		return bf_socket_read_ahead(transport, buffer, bytes);
+	if (ahead > bytes)
+		ahead = bytes;
+	memcpy(buffer, transport->ahead, ahead);
+	transport->nr_ahead -= ahead;
+	memmove(transport->ahead, transport->ahead + ahead, transport->nr_ahead);
+	return (ssize_t)ahead;
+}
+
 /*
- * A BIO over bf_socket_read and bf_socket_write: OpenSSL's own uses write(2),
- * which would raise SIGPIPE in a library.
+ * A BIO over our own sockets: OpenSSL's own uses write(2), which would raise
+ * SIGPIPE in a library. OpenSSL asks for the header of a record and then for the
+ * rest; the next header comes along with the rest, so that a record costs one
+ * call. Its own reading ahead moves all that it holds with each record.
  */
 static int socket_read(BIO *bio, char *buffer, int bytes)
 {
-	ssize_t got = bf_socket_read(BIO_get_data(bio), buffer, (size_t)bytes);
+	ssize_t got = read_record(BIO_get_data(bio), buffer, (size_t)bytes);
 
 	BIO_clear_retry_flags(bio);
 	if (got == -EAGAIN)
@@ -99,8 +117,6 @@ static bool set_up(SSL_CTX *context, const struct bf_identity *identity)
 	SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_read_ahead(context, 1);
-	SSL_CTX_set_default_read_buffer_len(context, READ_AHEAD_BYTES);
 	return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) &&
 	       SSL_CTX_set_ciphersuites(context, CIPHERS) &&
 	       SSL_CTX_set1_sigalgs_list(context, "ed25519") &&
@@ -220,7 +236,9 @@ ssize_t bf_tls_write(struct bf_transport *transport, const void *buffer,
 
 	ERR_clear_error();
 	errno = 0;
+	transport->more = bytes > RECORD_BYTES;
 	ret = SSL_write_ex(transport->ssl, buffer, bytes, &put);
+	transport->more = false;
 	if (ret > 0)
 		return (ssize_t)put;
 	result = tls_result(transport, ret, errno, &transport->write_events);

@@ -60,13 +60,36 @@ ssize_t bf_socket_read(struct bf_transport *transport, void *buffer, size_t byte
 	return got;
 }
 
+ssize_t bf_socket_read_ahead(struct bf_transport *transport, void *buffer,
+			     size_t bytes)
+{
+	struct iovec rooms[2] = {
+		{ buffer, bytes },
+		{ transport->ahead, sizeof(transport->ahead) },
+	};
+	struct msghdr message = { .msg_iov = rooms, .msg_iovlen = 2 };
+	ssize_t got;
+
+	do {
+		got = recvmsg(transport->fd, &message, 0);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	transport->received_bytes += (uint64_t)got;
+	if ((size_t)got <= bytes)
+		return got;
+	transport->nr_ahead = (size_t)got - bytes;
+	return (ssize_t)bytes;
+}
+
 ssize_t bf_socket_write(struct bf_transport *transport, const void *buffer,
 			size_t bytes)
 {
 	ssize_t put;
 
 	do {
-		put = send(transport->fd, buffer, bytes, MSG_NOSIGNAL);
+		put = send(transport->fd, buffer, bytes, MSG_NOSIGNAL |
+			   (transport->more ? MSG_MORE : 0));
 	} while (put < 0 && errno == EINTR);
 	if (put < 0)
 		return -errno;
@@ -162,7 +185,7 @@ size_t bf_transport_pending(const struct bf_transport *transport)
 	decrypted = SSL_pending(transport->ssl);
 	if (decrypted > 0)
 		return (size_t)decrypted;
-	return SSL_has_pending(transport->ssl) ? 1 : 0;
+	return transport->nr_ahead || SSL_has_pending(transport->ssl) ? 1 : 0;
 }
 
 uint64_t bf_transport_sent_bytes(const struct bf_transport *transport)

@@ -13,6 +13,9 @@ struct bf_transport {
 	short read_events, write_events;
 	uint64_t sent_bytes, received_bytes;	/* of the socket */
 	bool dead;			/* no farewell may be said any more */
+	bool more;			/* the next write follows at once */
+	uint8_t nr_ahead;		/* read beyond what TLS asked for */
+	uint8_t ahead[SSL3_RT_HEADER_LENGTH];
 	char peer[BF_FINGERPRINT_BYTES];
 };
 
@@ -20,6 +23,9 @@ struct bf_transport {
 ssize_t bf_socket_read(struct bf_transport *transport, void *buffer, size_t bytes);
 ssize_t bf_socket_write(struct bf_transport *transport, const void *buffer,
 			size_t bytes);
+/* What follows @buffer, a record's header at most, goes to @ahead. */
+ssize_t bf_socket_read_ahead(struct bf_transport *transport, void *buffer,
+			     size_t bytes);
 
 /* The same through TLS. */
 ssize_t bf_tls_read(struct bf_transport *transport, void *buffer, size_t bytes);
