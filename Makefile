@@ -20,7 +20,11 @@ USER_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror \
 	$(EXTRA_CFLAGS)
 USER_LDLIBS = $(shell pkg-config --libs $(PKGS)) -pthread \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(EXTRA_LDFLAGS)
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+# The library's own choice of the widest vectors, where it has one.
+XXH_DISPATCH := $(shell echo 'int main(void) { return XXH3_64bits_update(0, 0, 0); }' | \
+	$(CC) -include xxh_x86dispatch.h -x c -o /dev/null - -lxxhash 2>/dev/null && \
+	echo -DBF_XXH_DISPATCH)
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS)) $(XXH_DISPATCH)
 
 LIB_SRC := $(wildcard user/lib/*.c user/source/*.c user/target/*.c)
 CLI_SRC := $(wildcard user/cli/*.c)

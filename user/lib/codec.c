@@ -11,7 +11,11 @@
 
 #include <endian.h>
 #include <openssl/evp.h>
+#ifdef BF_XXH_DISPATCH
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 #include <zstd.h>
 
 #include "cleanup.h"
