@@ -154,6 +154,49 @@ static void reading_on_after_an_error_is_harmless(void)
 	bf_frame_reader_free(&reader);
 }
 
+/* The longest frame that says it has @nr_data extents, read into lent room. */
+static void read_into_room(uint8_t *room, uint16_t nr_data, size_t blocks_at)
+{
+	uint32_t length = bf_frame_limit(BF_ROLE_TARGET, WIRE_DATA);
+	struct wire_data head = { .nr_data = nr_data };
+	struct bf_frame_reader reader;
+	struct bf_frame *frame;
+	size_t n;
+
+	for (size_t i = 0; i < length; i++)
+		payload[i] = (uint8_t)(i * 7);
+	bf_wire_swap_data(&head);
+	memcpy(payload, &head, sizeof(head));
+	n = put_frame(bytes, WIRE_DATA, 0, payload, length);
+	bf_frame_reader_init(&reader, BF_ROLE_TARGET);
+	bf_frame_reader_lend(&reader, room);
+	for (size_t at = 0; at < 60; at++)
+		check_eq(feed(&reader, bytes + at, 1, &frame), -EAGAIN);
+	check_eq(feed(&reader, bytes + 60, n - 60, &frame), 1);
+	check_eq(frame->payload - room,
+		 (long)(blocks_at - sizeof(head) - nr_data * 16ul));
+	check(!memcmp(frame->payload, payload, length));
+	check(bf_frame_reader_idle(&reader));
+	n = put_frame(bytes, WIRE_PING, 0, payload, 8);
+	check_eq(feed(&reader, bytes, n, &frame), 1);
+	check(frame->payload < room || frame->payload >= room + BF_FRAME_ROOM_BYTES);
+	bf_frame_reader_free(&reader);
+}
+
+static void data_lies_where_it_is_written_from(void)
+{
+	/* Of exactly this size: the sanitizer sees a byte beyond it. */
+	uint8_t *room = malloc(BF_FRAME_ROOM_BYTES);
+
+	read_into_room(room, 1, BF_FRAME_BLOCKS_AT);
+	read_into_room(room, 0, BF_FRAME_BLOCKS_AT);
+	read_into_room(room, WIRE_EXTENTS_MAX, BF_FRAME_BLOCKS_AT);
+	/* Impossible: stays in the room, and is for the validator to refuse. */
+	read_into_room(room, UINT16_MAX, BF_FRAME_BLOCKS_AT +
+		       (UINT16_MAX - WIRE_EXTENTS_MAX) * 16ul);
+	free(room);
+}
+
 /* --- validators -------------------------------------------------------------- */
 
 static struct bf_frame frame_of(uint16_t type, const void *data, size_t length)
@@ -619,6 +662,8 @@ int main(void)
 	tap_run("limits come before payloads", limits_come_before_payloads);
 	tap_run("unknown types are refused", unknown_types_are_refused);
 	tap_run("disks are limited", disks_are_limited);
+	tap_run("a DATA frame lies where it is written from",
+		data_lies_where_it_is_written_from);
 	tap_run("reading on after an error is harmless",
 		reading_on_after_an_error_is_harmless);
 	tap_run("HELLO", hello);

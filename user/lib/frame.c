@@ -108,6 +108,17 @@ void bf_frame_reader_free(struct bf_frame_reader *reader)
 	bf_frame_reader_init(reader, reader->role);
 }
 
+_Static_assert(sizeof(struct wire_data) + WIRE_EXTENTS_MAX *
+	       sizeof(struct wire_extent) <= BF_FRAME_BLOCKS_AT,
+	       "the longest head fits in front of the blocks");
+_Static_assert(BF_FRAME_BLOCKS_AT - sizeof(struct wire_data) + DATA_MAX <=
+	       BF_FRAME_ROOM_BYTES, "the longest frame fits behind a short head");
+
+void bf_frame_reader_lend(struct bf_frame_reader *reader, uint8_t *room)
+{
+	reader->room = room;
+}
+
 bool bf_frame_reader_idle(const struct bf_frame_reader *reader)
 {
 	return reader->header_have == 0;
@@ -156,6 +167,11 @@ static int make_room(struct bf_frame_reader *reader, size_t bytes,
 	return 0;
 }
 
+static bool is_lent(const struct bf_frame_reader *reader)
+{
+	return reader->room && reader->frame.type == WIRE_DATA;
+}
+
 /* The header is whole: judge it before a byte of the payload is taken. */
 static int begin_payload(struct bf_frame_reader *reader, struct bf_error *err)
 {
@@ -172,9 +188,34 @@ static int begin_payload(struct bf_frame_reader *reader, struct bf_error *err)
 	if (ret)
 		return ret;
 	reader->payload_have = 0;
+	if (is_lent(reader)) {
+		reader->frame.payload = NULL;
+		return 0;
+	}
 	ret = make_room(reader, reader->frame.length, err);
 	reader->frame.payload = reader->payload;
 	return ret;
+}
+
+/*
+ * The head of a DATA frame has come: the blocks behind its table are to start
+ * at BF_FRAME_BLOCKS_AT. A count that no frame can have is judged later, by the
+ * validator; here it only must not lead out of the room.
+ */
+static void place_data(struct bf_frame_reader *reader)
+{
+	size_t table_bytes, table_max;
+	struct wire_data head;
+
+	memcpy(&head, reader->data_head, sizeof(head));
+	table_bytes = ((size_t)le16toh(head.nr_data) + le16toh(head.nr_zero)) *
+		      sizeof(struct wire_extent);
+	table_max = WIRE_EXTENTS_MAX * sizeof(struct wire_extent);
+	if (table_bytes > table_max)
+		table_bytes = table_max;
+	reader->frame.payload = reader->room + BF_FRAME_BLOCKS_AT - table_bytes -
+				sizeof(head);
+	memcpy(reader->frame.payload, &head, sizeof(head));
 }
 
 /* Where the next bytes belong and how many; 0: the frame is whole. */
@@ -184,7 +225,11 @@ static size_t next_room(struct bf_frame_reader *reader, uint8_t **room)
 		*room = reader->header + reader->header_have;
 		return sizeof(reader->header) - reader->header_have;
 	}
-	*room = reader->payload + reader->payload_have;
+	if (!reader->frame.payload) {
+		*room = reader->data_head + reader->payload_have;
+		return sizeof(reader->data_head) - reader->payload_have;
+	}
+	*room = reader->frame.payload + reader->payload_have;
 	return reader->frame.length - reader->payload_have;
 }
 
@@ -195,6 +240,9 @@ static int took(struct bf_frame_reader *reader, size_t bytes,
 
 	if (reader->header_have == sizeof(reader->header)) {
 		reader->payload_have += bytes;
+		if (!reader->frame.payload &&
+		    reader->payload_have == sizeof(reader->data_head))
+			place_data(reader);
 		return 0;
 	}
 	reader->header_have += bytes;

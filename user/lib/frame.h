@@ -34,11 +34,22 @@ uint32_t bf_frame_limit(enum bf_role receiver, uint16_t type);
 uint32_t bf_frame_minimum(uint16_t type);
 const char *bf_frame_name(uint16_t type);
 
+/*
+ * Room for a DATA frame that its reader is lent: whatever the length of the
+ * extent table, the blocks come to lie at BF_FRAME_BLOCKS_AT, a page's start, so
+ * that they can be written to a disk from where they are.
+ */
+#define BF_FRAME_BLOCKS_AT 12288u
+#define BF_FRAME_ROOM_BYTES (BF_FRAME_BLOCKS_AT + WIRE_EXTENTS_MAX * \
+			     sizeof(struct wire_extent) + WIRE_RAW_MAX)
+
 /* Reads frames incrementally; its buffer grows to the largest frame seen. */
 struct bf_frame_reader {
 	enum bf_role role;		/* of the reading side */
 	uint8_t header[sizeof(struct wire_header)];
 	size_t header_have;
+	uint8_t *room;			/* lent, for DATA; NULL: none */
+	uint8_t data_head[sizeof(struct wire_data)];	/* decides on its place */
 	uint8_t *payload;
 	size_t payload_size, payload_have;
 	struct bf_frame frame;
@@ -46,6 +57,8 @@ struct bf_frame_reader {
 
 void bf_frame_reader_init(struct bf_frame_reader *reader, enum bf_role role);
 void bf_frame_reader_free(struct bf_frame_reader *reader);
+/* BF_FRAME_ROOM_BYTES for the DATA frames to come; between two frames only. */
+void bf_frame_reader_lend(struct bf_frame_reader *reader, uint8_t *room);
 /* Between two frames: nothing of the next one has come. */
 bool bf_frame_reader_idle(const struct bf_frame_reader *reader);
 /*

@@ -32,7 +32,8 @@ struct bf_ring {
 	struct slot *slots, *free;
 	uint8_t *memory;
 	size_t memory_bytes, buffer_bytes;
-	uint32_t nr_buffers;
+	uint32_t nr_buffers, nr_own;
+	uint8_t *lent;
 	bool registered;
 	int event_fd;
 };
@@ -60,7 +61,7 @@ static int map_buffers(struct bf_ring *r, struct bf_error *err)
 {
 	void *memory;
 
-	r->memory_bytes = r->nr_buffers * r->buffer_bytes;
+	r->memory_bytes = r->nr_own * r->buffer_bytes;
 	if (!r->memory_bytes)
 		return 0;
 	memory = mmap(NULL, r->memory_bytes, PROT_READ | PROT_WRITE,
@@ -79,7 +80,7 @@ static void register_buffers(struct bf_ring *r)
 	_cleanup_free_ struct iovec *iov = calloc(r->nr_buffers, sizeof(*iov));
 	uint32_t i;
 
-	if (!iov || !r->memory)
+	if (!iov || !r->nr_buffers)
 		return;
 	for (i = 0; i < r->nr_buffers; i++) {
 		iov[i].iov_base = bf_ring_buffer(r, i);
@@ -113,19 +114,35 @@ static void release_memory(struct bf_ring *r)
 	free(r);
 }
 
+size_t bf_ring_buffer_bytes(size_t buffer_bytes)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	return (buffer_bytes + page - 1) & ~(page - 1);
+}
+
 int bf_ring_new(struct bf_ring **ring, uint32_t depth, uint32_t nr_buffers,
 		size_t buffer_bytes, struct bf_error *err)
 {
+	return bf_ring_new_lent(ring, depth, nr_buffers, buffer_bytes, NULL, 0,
+				err);
+}
+
+int bf_ring_new_lent(struct bf_ring **ring, uint32_t depth, uint32_t nr_buffers,
+		     size_t buffer_bytes, uint8_t *lent, uint32_t nr_lent,
+		     struct bf_error *err)
+{
 	struct bf_ring *r = calloc(1, sizeof(*r));
-	size_t page = sysconf(_SC_PAGESIZE);
 	int ret;
 
 	if (!r)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory for a ring");
 	r->event_fd = -1;
 	r->depth = depth;
-	r->nr_buffers = nr_buffers;
-	r->buffer_bytes = (buffer_bytes + page - 1) & ~(page - 1);
+	r->nr_own = nr_buffers;
+	r->nr_buffers = nr_buffers + nr_lent;
+	r->lent = lent;
+	r->buffer_bytes = bf_ring_buffer_bytes(buffer_bytes);
 	ret = make_slots(r, err);
 	if (!ret)
 		ret = map_buffers(r, err);
@@ -171,6 +188,8 @@ void bf_ring_free(struct bf_ring *ring)
 
 uint8_t *bf_ring_buffer(struct bf_ring *ring, uint32_t index)
 {
+	if (index >= ring->nr_own)
+		return ring->lent + (index - ring->nr_own) * ring->buffer_bytes;
 	return ring->memory + index * ring->buffer_bytes;
 }
 

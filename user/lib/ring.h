@@ -37,6 +37,15 @@ struct bf_ring_done {
  */
 int bf_ring_new(struct bf_ring **ring, uint32_t depth, uint32_t nr_buffers,
 		size_t buffer_bytes, struct bf_error *err);
+/*
+ * The same, and with the next indices @nr_lent buffers in the caller's memory:
+ * whole pages, one behind the other, that outlive the ring.
+ */
+int bf_ring_new_lent(struct bf_ring **ring, uint32_t depth, uint32_t nr_buffers,
+		     size_t buffer_bytes, uint8_t *lent, uint32_t nr_lent,
+		     struct bf_error *err);
+/* What a buffer takes in memory. */
+size_t bf_ring_buffer_bytes(size_t buffer_bytes);
 /* Cancels or waits out what is in flight. */
 void bf_ring_free(struct bf_ring *ring);
 uint8_t *bf_ring_buffer(struct bf_ring *ring, uint32_t index);

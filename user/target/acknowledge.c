@@ -166,8 +166,12 @@ static int record_claim(struct bf_target_session *s, const struct wire_claim *m,
 
 static int prepare_apply(struct bf_target_session *s, struct bf_error *err)
 {
-	int ret = bf_apply_new(&s->apply, s->codec, s->checksum_seed,
-			       session_tick, s, err);
+	struct bf_pool *pool;
+	int ret = bf_registry_pool(s->registry, &pool, err);
+
+	if (!ret)
+		ret = bf_apply_new(&s->apply, pool, s->codec, s->checksum_seed,
+				   session_tick, s, err);
 
 	for (uint32_t i = 0; i < s->nr_disks && !ret; i++)
 		bf_apply_add(s->apply, s->disks[i]->target);

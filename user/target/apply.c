@@ -15,8 +15,12 @@
 #include "lib/ring.h"
 #include "target/apply.h"
 
-#define NR_BUFFERS 16			/* frames decoded and not yet written */
-#define ZERO_BUFFER NR_BUFFERS		/* one more, that holds zeroes */
+/* One to read the next frame into and one to decode it to: always enough to go
+ * on. The pool's follow, the last of which holds zeroes. */
+#define OWN_BUFFERS 2
+#define NR_BUFFERS (OWN_BUFFERS + BF_POOL_BUFFERS)
+#define ZERO_BUFFER (OWN_BUFFERS + BF_POOL_ZEROES)
+#define NO_BUFFER UINT32_MAX
 #define DEPTH 256
 #define SMALL_ZERO_BYTES (64 << 10)	/* written: cheaper than deallocating */
 #define TICK_MS 100
@@ -45,7 +49,11 @@ struct bf_apply {
 	bf_apply_tick tick;
 	void *context;
 	int event_fd;
-	uint32_t users[NR_BUFFERS + 1];	/* writes in flight from a buffer */
+	struct bf_pool *pool;
+	/* Writes in flight from a buffer, and one while it is being filled. */
+	uint32_t users[NR_BUFFERS + 1];
+	uint32_t held;			/* of the pool's */
+	uint32_t room;			/* for the next frame, or NO_BUFFER */
 	struct write writes[DEPTH], *free;
 	struct disk disks[WIRE_DISKS_MAX];
 	uint32_t nr_disks;
@@ -53,8 +61,9 @@ struct bf_apply {
 	int failed;
 };
 
-int bf_apply_new(struct bf_apply **apply, struct bf_codec *codec, uint64_t seed,
-		 bf_apply_tick tick, void *context, struct bf_error *err)
+int bf_apply_new(struct bf_apply **apply, struct bf_pool *pool,
+		 struct bf_codec *codec, uint64_t seed, bf_apply_tick tick,
+		 void *context, struct bf_error *err)
 {
 	struct bf_apply *new = calloc(1, sizeof(*new));
 	int ret;
@@ -69,11 +78,16 @@ int bf_apply_new(struct bf_apply **apply, struct bf_codec *codec, uint64_t seed,
 		new->writes[i].next_free = new->free;
 		new->free = &new->writes[i];
 	}
-	ret = bf_ring_new(&new->ring, DEPTH, NR_BUFFERS + 1, WIRE_RAW_MAX, err);
+	new->room = NO_BUFFER;
+	ret = bf_ring_new_lent(&new->ring, DEPTH, OWN_BUFFERS,
+			       BF_FRAME_ROOM_BYTES, bf_pool_memory(pool),
+			       BF_POOL_BUFFERS + 1, err);
 	if (ret) {
 		free(new);
 		return ret;
 	}
+	new->pool = pool;
+	bf_pool_join(pool);
 	new->event_fd = bf_ring_event_fd(new->ring);
 	*apply = new;
 	return 0;
@@ -84,6 +98,10 @@ void bf_apply_free(struct bf_apply *apply)
 	if (!apply)
 		return;
 	bf_ring_free(apply->ring);
+	for (uint32_t i = OWN_BUFFERS; i < NR_BUFFERS; i++)
+		if (apply->users[i])
+			bf_pool_give(apply->pool, i - OWN_BUFFERS);
+	bf_pool_leave(apply->pool);
 	free(apply);
 }
 
@@ -107,6 +125,14 @@ bool bf_apply_unflushed(const struct bf_apply *apply)
 }
 
 /* --- completions ------------------------------------------------------------ */
+
+static void put_buffer(struct bf_apply *a, uint32_t buffer)
+{
+	if (--a->users[buffer] || buffer < OWN_BUFFERS || buffer == ZERO_BUFFER)
+		return;
+	a->held--;
+	bf_pool_give(a->pool, buffer - OWN_BUFFERS);
+}
 
 static int write_failed(struct bf_error *err, const struct bf_target *t,
 			uint64_t offset, uint64_t bytes, int error)
@@ -134,7 +160,7 @@ static void completed(struct bf_apply *a, struct write *w, int result)
 	if (w->flush && !result)
 		disk->unflushed = false;
 	if (!w->flush)
-		a->users[w->buffer]--;
+		put_buffer(a, w->buffer);
 	if (result && !a->failed)
 		a->failed = w->flush ?
 			flush_failed(&a->failure, disk->target, -result) :
@@ -240,21 +266,39 @@ static int take_write(struct bf_apply *a, struct write **w, struct bf_error *err
 	return 0;
 }
 
+static bool find_buffer(struct bf_apply *a, uint32_t *buffer)
+{
+	for (*buffer = 0; *buffer < OWN_BUFFERS; ++*buffer)
+		if (!a->users[*buffer])
+			return true;
+	if (!bf_pool_take(a->pool, a->held, buffer))
+		return false;
+	*buffer += OWN_BUFFERS;
+	a->held++;
+	return true;
+}
+
+/* Its taker is its first user. */
 static int take_buffer(struct bf_apply *a, uint32_t *buffer, struct bf_error *err)
 {
-	int ret;
+	int ret = 0;
 
-	for (;;) {
-		for (uint32_t i = 0; i < NR_BUFFERS; i++) {
-			if (!a->users[i]) {
-				*buffer = i;
-				return 0;
-			}
-		}
+	while (!ret && !find_buffer(a, buffer))
 		ret = wait_one(a, err);
-		if (ret)
-			return ret;
-	}
+	if (!ret)
+		a->users[*buffer] = 1;
+	return ret;
+}
+
+int bf_apply_room(struct bf_apply *apply, uint8_t **room, struct bf_error *err)
+{
+	int ret = 0;
+
+	if (apply->room == NO_BUFFER)
+		ret = take_buffer(apply, &apply->room, err);
+	if (!ret)
+		*room = bf_ring_buffer(apply->ring, apply->room);
+	return ret;
 }
 
 /*
@@ -373,23 +417,53 @@ static int zero_range(struct bf_apply *a, uint32_t disk, uint64_t offset,
 
 /* --- frames ------------------------------------------------------------------- */
 
-static int decode(struct bf_apply *a, uint32_t disk,
-		  const struct bf_data_view *view, uint8_t *raw,
-		  struct bf_error *err)
+/* Plain blocks that lie in the room already stay there. */
+static bool is_in_room(const struct bf_apply *a, const struct bf_data_view *view)
 {
-	const struct wire_data *head = &view->head;
-	int ret = bf_codec_decode(a->codec, head->codec, view->encoded,
-				  head->encoded_bytes, raw, head->raw_bytes, err);
+	const uint8_t *room;
 
-	if (!ret && bf_codec_checksum(a->codec, a->seed, view->extent_bytes,
-				      view->extent_table_bytes, raw,
-				      head->raw_bytes) != head->checksum)
-		ret = bf_fail(err, BF_E_CORRUPT, EBADMSG,
-			      "blocks arrived damaged: their checksum is wrong; they were not written and are sent again; if it happens again, test the memory of both hosts");
+	if (a->room == NO_BUFFER || view->head.codec != WIRE_CODEC_NONE)
+		return false;
+	room = bf_ring_buffer(a->ring, a->room);
+	return view->encoded >= room &&
+	       view->encoded + view->head.raw_bytes <= room + BF_FRAME_ROOM_BYTES;
+}
+
+/* Return: 0 with a buffer of ours and where in it the blocks are. */
+static int take_blocks(struct bf_apply *a, const struct bf_data_view *view,
+		       const char *name, uint32_t *buffer, uint32_t *at,
+		       struct bf_error *err)
+{
+	int ret;
+
+	if (is_in_room(a, view)) {
+		*buffer = a->room;
+		*at = view->encoded - bf_ring_buffer(a->ring, a->room);
+		a->room = NO_BUFFER;
+		return 0;
+	}
+	ret = take_buffer(a, buffer, err);
 	if (ret)
-		bf_fail_prefix(err, ret, "target %s: ",
-			       a->disks[disk].target->name);
-	return ret;
+		return ret;
+	*at = BF_FRAME_BLOCKS_AT;
+	ret = bf_codec_decode(a->codec, view->head.codec, view->encoded,
+			      view->head.encoded_bytes,
+			      bf_ring_buffer(a->ring, *buffer) + *at,
+			      view->head.raw_bytes, err);
+	if (ret)
+		put_buffer(a, *buffer);
+	return ret ? bf_fail_prefix(err, ret, "target %s: ", name) : 0;
+}
+
+static int check_blocks(struct bf_apply *a, const struct bf_data_view *view,
+			const uint8_t *raw, struct bf_error *err)
+{
+	if (bf_codec_checksum(a->codec, a->seed, view->extent_bytes,
+			      view->extent_table_bytes, raw,
+			      view->head.raw_bytes) == view->head.checksum)
+		return 0;
+	return bf_fail(err, BF_E_CORRUPT, EBADMSG,
+		       "blocks arrived damaged: their checksum is wrong; they were not written and are sent again; if it happens again, test the memory of both hosts");
 }
 
 static void count(struct wire_totals *totals, const struct bf_data_view *view)
@@ -406,11 +480,11 @@ static void count(struct wire_totals *totals, const struct bf_data_view *view)
 }
 
 static int apply_extents(struct bf_apply *a, uint32_t disk, uint32_t buffer,
-			 const struct bf_data_view *view, struct bf_error *err)
+			 uint32_t at, const struct bf_data_view *view,
+			 struct bf_error *err)
 {
 	const struct wire_extent *e = view->extents;
 	const struct wire_data *head = &view->head;
-	uint32_t at = 0;
 	int ret = 0;
 
 	for (uint32_t i = 0; i < head->nr_data && !ret; i++, e++) {
@@ -426,16 +500,22 @@ static int apply_extents(struct bf_apply *a, uint32_t disk, uint32_t buffer,
 int bf_apply_data(struct bf_apply *apply, uint32_t disk,
 		  const struct bf_data_view *view, struct bf_error *err)
 {
-	uint32_t buffer;
+	const char *name = apply->disks[disk].target->name;
+	uint32_t buffer, at;
 	int ret = state(apply, err);
 
-	if (!ret)
-		ret = take_buffer(apply, &buffer, err);
-	if (!ret)
-		ret = decode(apply, disk, view, bf_ring_buffer(apply->ring, buffer),
-			     err);
-	if (!ret)
-		ret = apply_extents(apply, disk, buffer, view, err);
+	if (ret)
+		return ret;
+	ret = take_blocks(apply, view, name, &buffer, &at, err);
+	if (ret)
+		return ret;
+	ret = check_blocks(apply, view, bf_ring_buffer(apply->ring, buffer) + at,
+			   err);
+	if (ret)
+		bf_fail_prefix(err, ret, "target %s: ", name);
+	else
+		ret = apply_extents(apply, disk, buffer, at, view, err);
+	put_buffer(apply, buffer);
 	if (ret)
 		return ret;
 	count(&apply->disks[disk].totals, view);

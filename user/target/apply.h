@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Apply: checked DATA frames become writes on targets. Owns the ring and the
- * buffers of one session; their number bounds its memory, whatever a source
- * sends.
+ * Apply: checked DATA frames become writes on targets. Owns the ring of one
+ * session and two buffers, more come from the receiver's pool: their number
+ * bounds its memory, whatever a source sends.
  */
 #ifndef BF_TARGET_APPLY_H
 #define BF_TARGET_APPLY_H
@@ -14,6 +14,7 @@
 
 #include "lib/codec.h"
 #include "lib/frame.h"
+#include "target/pool.h"
 #include "target/target.h"
 
 struct bf_apply;
@@ -24,13 +25,19 @@ struct bf_apply;
  */
 typedef int (*bf_apply_tick)(void *context, struct bf_error *err);
 
-int bf_apply_new(struct bf_apply **apply, struct bf_codec *codec, uint64_t seed,
-		 bf_apply_tick tick, void *context, struct bf_error *err);
+int bf_apply_new(struct bf_apply **apply, struct bf_pool *pool,
+		 struct bf_codec *codec, uint64_t seed, bf_apply_tick tick,
+		 void *context, struct bf_error *err);
 /* Waits out what is in flight: afterwards this session writes nothing more. */
 void bf_apply_free(struct bf_apply *apply);
 
 /* Disks are added in the order of their indices; @target outlives @apply. */
 void bf_apply_add(struct bf_apply *apply, struct bf_target *target);
+/*
+ * BF_FRAME_ROOM_BYTES for the next DATA frame; plain blocks that came into it
+ * are written from there. Waits for a buffer; the same until one was used.
+ */
+int bf_apply_room(struct bf_apply *apply, uint8_t **room, struct bf_error *err);
 /*
  * Decode, check, write. BF_E_CORRUPT before anything is written; BF_E_TARGET_IO
  * may speak of an earlier frame.

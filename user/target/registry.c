@@ -28,6 +28,19 @@ void bf_registry_init(struct bf_registry *registry)
 	pthread_mutex_init(&registry->lock, NULL);
 }
 
+int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
+		     struct bf_error *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&registry->lock);
+	if (!registry->pool)
+		ret = bf_pool_new(&registry->pool, err);
+	*pool = registry->pool;
+	pthread_mutex_unlock(&registry->lock);
+	return ret;
+}
+
 const struct bf_peer_config *bf_registry_peer(const struct bf_registry *registry,
 					      const char *fingerprint)
 {
@@ -196,6 +209,7 @@ void bf_registry_destroy(struct bf_registry *registry)
 	while (registry->holds)
 		drop_hold(registry, registry->holds);
 	pthread_mutex_unlock(&registry->lock);
+	bf_pool_free(registry->pool);
 	pthread_cond_destroy(&registry->changed);
 	pthread_mutex_destroy(&registry->lock);
 }

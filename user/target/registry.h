@@ -17,6 +17,7 @@
 
 #include "lib/config.h"
 #include "target/ledger.h"
+#include "target/pool.h"
 #include "target/target.h"
 
 #define BF_LOCAL_PEER "local"
@@ -37,11 +38,16 @@ struct bf_registry {
 	pthread_cond_t changed;		/* a writer or claimant is gone */
 	struct bf_hold *holds;
 	struct bf_writer *writers;
+	struct bf_pool *pool;		/* made with the first writer */
 };
 
 void bf_registry_init(struct bf_registry *registry);
 /* When no session is left; lets go of what was kept. */
 void bf_registry_destroy(struct bf_registry *registry);
+
+/* The buffers that all sessions share; they live as long as the registry. */
+int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
+		     struct bf_error *err);
 
 /* NULL: nobody by that key. */
 const struct bf_peer_config *bf_registry_peer(const struct bf_registry *registry,

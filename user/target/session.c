@@ -78,6 +78,7 @@ static void keep_totals(struct bf_target_session *s)
 void session_release(struct bf_target_session *s)
 {
 	keep_totals(s);
+	bf_frame_reader_lend(&s->reader, NULL);
 	bf_apply_free(s->apply);	/* waits out what is in flight */
 	s->apply = NULL;
 	if (s->job_lock_fd >= 0)
@@ -264,12 +265,28 @@ static int wait_input(struct bf_target_session *s, struct bf_error *err)
 	return ping_if_due(s, last_sign(s), s->registry->timeout_ns / 3, err);
 }
 
+/* The blocks of the next frame are to come to where they are written from. */
+static int lend_room(struct bf_target_session *s, struct bf_error *err)
+{
+	uint8_t *room;
+	int ret;
+
+	if (!s->apply)
+		return 0;
+	ret = bf_apply_room(s->apply, &room, err);
+	if (!ret)
+		bf_frame_reader_lend(&s->reader, room);
+	return ret;
+}
+
 /* Return: 1 with a frame, 0 when the source has hung up, or an error. */
 static int next_frame(struct bf_target_session *s, struct bf_frame **frame,
 		      struct bf_error *err)
 {
-	int ret;
+	int ret = lend_room(s, err);
 
+	if (ret)
+		return ret;
 	for (;;) {
 		ret = check_cancelled(s, err);
 		if (ret)
