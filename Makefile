@@ -123,7 +123,7 @@ check-full:
 check-vm:
 	$(Q)tests/run vm $(if $(KERNEL),--kernel "$(KERNEL)")
 
-bench:
+bench: user
 	$(Q)tests/bench/run $(BENCH)
 
 lint:
