@@ -7,6 +7,7 @@
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 
 #include "dirtymap.h"
@@ -303,15 +304,17 @@ static void slot_clear(struct bf_dirtymap *map, u32 index)
  *
  * The work grows with what was touched, not with the disk.
  *
- * Context: Process.
+ * Context: Process, may sleep.
  */
 void bf_map_clear(struct bf_dirtymap *map)
 {
 	u32 index;
 	int cpu;
 
-	for_each_set_bit(index, map->touched, map->nr_slots)
+	for_each_set_bit(index, map->touched, map->nr_slots) {
 		slot_clear(map, index);
+		cond_resched();
+	}
 	for_each_possible_cpu(cpu)
 		memset(per_cpu_ptr(map->counts, cpu), 0, sizeof(*map->counts));
 	atomic64_set(&map->dirty_blocks, 0);
@@ -396,7 +399,7 @@ static u64 slot_merge_tagged(struct bf_dirtymap *map, u32 index,
  * subregion that is known as a whole, a dry reserve makes the rest of that
  * subregion return coarsely.
  *
- * Context: Process.
+ * Context: Process, may sleep.
  */
 void bf_map_merge(struct bf_dirtymap *to, struct bf_dirtymap *from,
 		  u64 low_block)
@@ -419,6 +422,7 @@ void bf_map_merge(struct bf_dirtymap *to, struct bf_dirtymap *from,
 		} else {
 			merged += slot_merge_tagged(to, index, entry, low_block);
 		}
+		cond_resched();
 	}
 	bf_map_count(to, BF_COUNT_MERGED, merged);
 	bf_map_clear(from);
@@ -478,7 +482,7 @@ static u32 slot_forget(struct bf_dirtymap *map, u32 index, u32 lo, u32 hi)
  * Leaves that become empty are recycled at once. A subregion known as a whole
  * that @end cuts keeps its bit: readers must start at @end by themselves.
  *
- * Context: Process.
+ * Context: Process, may sleep.
  * Return: the number of dirty blocks forgotten.
  */
 u64 bf_map_forget(struct bf_dirtymap *map, u64 first, u64 end)
@@ -495,6 +499,7 @@ u64 bf_map_forget(struct bf_dirtymap *map, u64 first, u64 end)
 					 max(first, base) - base,
 					 min_t(u64, end - base,
 					       slot_blocks(map, index)));
+		cond_resched();
 	}
 	return forgotten;
 }

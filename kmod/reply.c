@@ -186,7 +186,8 @@ static int put_dump_entry(struct sk_buff *skb, struct netlink_callback *cb,
  * @cb: args[0] keeps the id to go on from
  *
  * Context: Process, under bf_control_mutex.
- * Return: bytes in the answer; 0 ends the dump.
+ * Return: bytes in the answer; 0 ends the dump; -EMSGSIZE if there is no room
+ * even for one, so that no dump ends early in silence.
  */
 int bf_reply_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
@@ -197,7 +198,7 @@ int bf_reply_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	       !put_dump_entry(skb, cb, tracker))
 		id++;
 	cb->args[0] = id;
-	return skb->len;
+	return tracker && !skb->len ? -EMSGSIZE : skb->len;
 }
 
 static int put_begin(struct sk_buff *skb, const struct bf_begin *begin)
