@@ -293,7 +293,7 @@ static int parse_begin_list(const struct nlattr *list,
 
 	nla_for_each_nested(nest, list, rest) {
 		if (nr == BLKFERRY_BEGIN_MAX) {
-			NL_SET_ERR_MSG(extack, "BEGIN_LIST holds too many entries: 128 trackers at most begin at once");
+			NL_SET_ERR_MSG(extack, "BEGIN_LIST holds too many entries: " __stringify(BLKFERRY_BEGIN_MAX) " trackers at most begin at once");
 			return -EINVAL;
 		}
 		ret = parse_begin_entry(nest, &requests[nr++], extack);

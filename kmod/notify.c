@@ -3,6 +3,8 @@
  * Notifiers: see notify.h. They run under locks of the kernel and take none of
  * the module's: trackers are found under RCU.
  */
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
 #include <linux/suspend.h>
 
 #include "compat/compat.h"
@@ -63,15 +65,41 @@ static struct notifier_block power = {
 	.notifier_call = power_event,
 };
 
+/*
+ * A tracepoint is silent on a processor that is not online any more, and one
+ * that goes may yet end requests: an interrupt that another processor sent it
+ * late finds them in its softirq. Called once it is dead. Suspend takes
+ * processors away when no disk has anything in flight.
+ */
+static int cpu_dead(unsigned int cpu)
+{
+	if (!cpuhp_tasks_frozen)
+		bf_tracker_raise_all(BLKFERRY_REASON_CPU_OFFLINE);
+	return 0;
+}
+
+static enum cpuhp_state cpu_state;
+
 /**
- * bf_notify_init() - hear of hibernation
+ * bf_notify_init() - hear of hibernation and of processors that go
  *
  * Context: Process.
  * Return: 0 or a negative errno.
  */
 int bf_notify_init(void)
 {
-	return register_pm_notifier(&power);
+	int ret = register_pm_notifier(&power);
+
+	if (ret)
+		return ret;
+	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "blkferry:dead",
+					NULL, cpu_dead);
+	if (ret < 0) {
+		unregister_pm_notifier(&power);
+		return ret;
+	}
+	cpu_state = ret;
+	return 0;
 }
 
 /**
@@ -81,5 +109,6 @@ int bf_notify_init(void)
  */
 void bf_notify_exit(void)
 {
+	cpuhp_remove_state_nocalls(cpu_state);
 	unregister_pm_notifier(&power);
 }

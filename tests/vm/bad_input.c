@@ -393,7 +393,7 @@ static void try_begin(struct wire *w, uint32_t id, uint32_t disk, uint32_t other
 	try_list(w, "begin of a tracker and of none", ENOENT, list, len);
 	for (len = 0; len < (BLKFERRY_BEGIN_MAX + 1) * 20;)
 		len += entry(list + len, id, disk);
-	try_list(w, "257 entries", 0, list, len);
+	try_list(w, "one entry too many", 0, list, len);
 	len = put_attr(list, A(NAME), "garbage", 8);
 	try_list(w, "a list of something else", 0, list, len);
 	memset(list, 0xff, 64);

@@ -27,6 +27,8 @@ static const struct reason_row reasons[BLKFERRY_REASON_MAX + 1] = {
 		"the mapping table below the disk was reloaded, which changes blocks without writing; a resync compares all of them" },
 	[BLKFERRY_REASON_MEDIA] = { "media",
 		"the medium was changed; a resync compares all blocks" },
+	[BLKFERRY_REASON_CPU_OFFLINE] = { "cpu-offline",
+		"a processor was taken offline, and the kernel shows nothing of what it did last; a resync compares all blocks" },
 };
 
 static const char *const stats[BLKFERRY_STAT_MAX + 1] = {

@@ -190,7 +190,7 @@
 #define BLKFERRY_GRANULARITY_MIN	4096u
 #define BLKFERRY_GRANULARITY_MAX	(64u << 20)
 #define BLKFERRY_TRACKERS_MAX		1024
-#define BLKFERRY_BEGIN_MAX		128
+#define BLKFERRY_BEGIN_MAX		100
 #define BLKFERRY_LEAF_BYTES		4096
 #define BLKFERRY_LEAF_BLOCKS		(BLKFERRY_LEAF_BYTES * 8)
 #define BLKFERRY_LEAVES_MAX		(1u << 20)
@@ -304,6 +304,7 @@ enum blkferry_reason {
 	BLKFERRY_REASON_HIBERNATION,	/* the image was written or restored */
 	BLKFERRY_REASON_TABLE,		/* a mapping table was reloaded */
 	BLKFERRY_REASON_MEDIA,		/* the medium was changed */
+	BLKFERRY_REASON_CPU_OFFLINE,	/* a processor went: it may have ended a write unseen */
 	__BLKFERRY_REASON_MAX
 };
 #define BLKFERRY_REASON_MAX (__BLKFERRY_REASON_MAX - 1)
