@@ -62,9 +62,14 @@
  * (AES-128-GCM with the session's digest key, no plaintext, the block as
  * associated data, the nonce is the little-endian byte offset of the block,
  * 8 bytes, then 4 zero bytes). Seed and key are random, drawn by T for each
- * connection, and secret to both sides: content chosen beforehand by somebody
- * who can write the disk cannot be made to collide. A key serves for
- * comparison only: it authenticates nothing, TLS does that.
+ * connection, travel inside TLS, and are kept nowhere. Whoever can write the
+ * disk, and so choose blocks on either side, does not know the key: GMAC's
+ * polynomial hash takes two different blocks of n bytes to the same tag for at
+ * most n / 16 + 1 of 2^128 keys, whatever the blocks are, so a difference in a
+ * block of 4 KiB stays hidden with a chance of 2^-119. No tag is ever shown to
+ * whoever writes the disk, and the next connection draws another key. The same
+ * nonce serves one offset on both sides, which is what makes tags comparable; a
+ * key serves for comparison only: it authenticates nothing, TLS does that.
  *
  * Versions. S offers a range, T answers the highest that both know, or ERROR
  * with WIRE_VERSION in words. Features are the intersection of what S offers
@@ -163,7 +168,7 @@ struct wire_open {
 	char target[WIRE_NAME_BYTES];
 };
 
-#define WIRE_OPENED_COMPLETE	(1u << 0)	/* a first full copy is durable */
+#define WIRE_OPENED_COMPLETE	(1u << 0)	/* a full copy or resync is durable */
 
 /* T -> S, 72 bytes: what T knows of the disk from its durable record. */
 struct wire_opened {
@@ -178,8 +183,8 @@ struct wire_opened {
 	uint64_t reserved2;
 };
 
-#define WIRE_CLAIM_RESTART	(1u << 0)	/* a full copy follows: draw new
-						 * cookies, forget COMPLETE */
+#define WIRE_CLAIM_RESTART	(1u << 0)	/* a full copy or a resync follows:
+						 * draw new cookies, forget COMPLETE */
 /* S -> T, 16 bytes. */
 struct wire_claim {
 	uint64_t epoch;
@@ -198,6 +203,7 @@ enum wire_pass_kind {
 	WIRE_PASS_FULL = 1,
 	WIRE_PASS_DELTA = 2,
 	WIRE_PASS_LAST = 3,	/* under the freeze */
+	WIRE_PASS_RESYNC = 4,	/* of what was planned, only what differs */
 };
 
 /* S -> T, 24 bytes. */

@@ -107,6 +107,17 @@ listed_extents() {
 	cmp "$test_tmp/part.img" "$test_tmp/expected.img"
 }
 
+resync_sends_what_differs() {
+	cp "$source" "$test_tmp/seeded.img"
+	dd if=/dev/urandom of="$test_tmp/seeded.img" bs=4k count=1 seek=77 conv=notrunc status=none
+	dd if=/dev/urandom of="$test_tmp/seeded.img" bs=1 count=1 seek=$((36 << 20)) conv=notrunc status=none
+	copy "$source" "$test_tmp/seeded.img" --resync --json >"$test_tmp/json"
+	cmp "$source" "$test_tmp/seeded.img"
+	eq "$(jq -c '[.mode,.raw_bytes,.last_pass.compared_bytes,.last_pass.kind]' "$test_tmp/json")" \
+		"[\"resync\",8192,$((37 << 20)),\"resync\"]"
+	expect_status 3 copy "$source" "$test_tmp/seeded.img" --resync --extents /dev/null
+}
+
 bad_extents() {
 	printf '0 1M\nnonsense\n' >"$test_tmp/list"
 	expect_status 3 copy "$source" "$test_tmp/bad.img" --extents "$test_tmp/list"
@@ -196,6 +207,7 @@ run_case "a target with a filesystem is refused, then overwritten" foreign_targe
 run_case "source and target are the same file" same_file
 run_case "a source that is none leaves no target behind" no_source
 run_case "what a list says and nothing else" listed_extents
+run_case "a resync sends what differs" resync_sends_what_differs
 run_case "a list that makes no sense" bad_extents
 peer="" receiver="" address=""
 start_receiver

@@ -214,21 +214,23 @@ static inline int fake_digest(struct fake_target *t, const struct bf_frame *f)
 {
 	struct {
 		struct wire_digests head;
-		uint8_t digests[256][16];
+		uint8_t digests[WIRE_DIGESTS_MAX][16];
 	} answer;
 	struct wire_digest d;
 	uint32_t n = 0;
 
-	if (bf_check_digest(f, t->sizes[f->disk], &d, NULL) ||
-	    d.length_bytes > WIRE_RAW_MAX ||
-	    pread(t->fds[f->disk], t->raw, d.length_bytes, d.offset_bytes) !=
-	    (ssize_t)d.length_bytes)
+	if (bf_check_digest(f, t->sizes[f->disk], &d, NULL))
 		return -1;
-	for (uint64_t at = 0; at < d.length_bytes; at += d.block_bytes, n++)
-		bf_codec_digest(t->codec, d.offset_bytes + at, t->raw + at,
-				d.length_bytes - at < d.block_bytes ?
-				d.length_bytes - at : d.block_bytes,
+	for (uint64_t at = 0; at < d.length_bytes; at += d.block_bytes, n++) {
+		uint64_t left = d.length_bytes - at;
+		ssize_t bytes = left < d.block_bytes ? left : d.block_bytes;
+
+		if (pread(t->fds[f->disk], t->raw, bytes, d.offset_bytes + at) !=
+		    bytes)
+			return -1;
+		bf_codec_digest(t->codec, d.offset_bytes + at, t->raw, bytes,
 				answer.digests[n], NULL);
+	}
 	answer.head = (struct wire_digests){ d.offset_bytes, n, d.block_bytes };
 	bf_wire_swap_digests(&answer.head);
 	return fake_answer(t, WIRE_DIGESTS, f->disk, &answer,

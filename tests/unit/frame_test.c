@@ -361,7 +361,7 @@ static void begin(void)
 
 	check_eq(CHECK_MESSAGE(begin, WIRE_BEGIN, good), 0);
 	REFUSED(begin, WIRE_BEGIN, good, kind, 0);
-	REFUSED(begin, WIRE_BEGIN, good, kind, WIRE_PASS_LAST + 1);
+	REFUSED(begin, WIRE_BEGIN, good, kind, WIRE_PASS_RESYNC + 1);
 	REFUSED(begin, WIRE_BEGIN, good, reserved, 1);
 	REFUSED(begin, WIRE_BEGIN, good, generation, WIRE_EPOCH_MAX + 1);
 	REFUSED(begin, WIRE_BEGIN, good, nr_blocks, UINT64_MAX);

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2119
-# Policy (RULE 3): what the tracker may have missed makes the job copy all again
-# by itself, and clears the reason only then; a disk that is gone ends the job
-# with words; a job never cuts over with a reason standing.
+# Policy (RULE 3): what the tracker may have missed makes the job compare all
+# with the target by itself, send what differs, and clear the reason only then;
+# a disk that is gone ends the job with words; a job never cuts over with a
+# reason standing.
 # VM: disks=virtio:96M+virtio:96M mem=768 limit=400 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+scsi_debug+sd_mod tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp+sg_raw
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
@@ -34,27 +35,47 @@ opaque_write() { whatever sg_raw "$source_device" c0 00 00 00 00 00; }
 
 reasons() { figure '.disks[0].reasons | join(",")'; }
 
-resynced() { [ "$(figure '.last_pass.blocks')" != null ] && state_is ready && [ -z "$(reasons)" ]; }
+resynced() { [ "$(figure .mode)" = resync ] && state_is ready && [ -z "$(reasons)" ]; }
+
+compared() { [ "$(grep -c 'resync): 64M compared' "$job_dir/move.log")" -ge "$1" ]; }
 
 resync_by_itself() {
 	scsi_source
 	started
 	before=$(figure .raw_bytes)
+	# What the tracker missed, made here by the target's own change.
+	dd if=/dev/urandom of="$d1" bs=4k count=3 seek=1000 oflag=direct conv=notrunc 2>/dev/null
 	opaque_write
 	wait_until 30 grep -q 'needs a resync' "$job_dir/move.log"
 	wait_until 60 resynced
-	[ "$(figure .raw_bytes)" -ge $((before + (64 << 20))) ]
+	wait_until 60 compared 1
+	figure .mode_reason | grep -q 'disk: '
+	eq $(($(figure .raw_bytes) - before)) $((3 * 4096)) "bytes sent"
 	cmp -n $((64 << 20)) "$source_device" "$d1"
 	cut_over --then thaw
+}
+
+# Nobody looks while it is raised: the next start finds it standing.
+doubt_between_runs() {
+	scsi_source
+	started
+	kill -TERM "$(job_pid)"
+	wait "$(job_pid)"
+	dd if=/dev/urandom of="$d1" bs=4k count=3 seek=2000 oflag=direct conv=notrunc 2>/dev/null
+	opaque_write
+	start_job
+	wait_until 60 resynced
+	wait_until 60 compared 1
+	cmp -n $((64 << 20)) "$source_device" "$d1"
 }
 
 # The pre-freeze hook raises it: the cutover makes the resync first.
 doubt_before_the_freeze() {
 	scsi_source
 	started "pre-freeze = sg_raw $source_device c0 00 00 00 00 00; true"
-	before=$(figure .raw_bytes)
+	dd if=/dev/urandom of="$d1" bs=4k count=3 seek=1000 oflag=direct conv=notrunc 2>/dev/null
 	cut_over --then thaw
-	[ "$(reported .raw_bytes)" -ge $((before + (64 << 20))) ]
+	compared 1
 	cmp -n $((64 << 20)) "$source_device" "$d1"
 }
 
@@ -69,5 +90,6 @@ disk_gone() {
 }
 
 run_case "an opaque command brings a resync" resync_by_itself
+run_case "doubt while no replicator runs" doubt_between_runs
 run_case "doubt just before the freeze" doubt_before_the_freeze
 run_case "a disk that is gone ends the job" disk_gone

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2119
 # Policy: a job goes on from where it was when record, tracker and target agree,
-# and copies all again, saying why, when they do not; pause, resume, sync,
+# and compares all, saying why, when they do not (job-resync.sh); pause, resume, sync,
 # cancel and verify do what they say; a lost receiver is waited for.
 # VM: disks=virtio:96M+virtio:96M mem=768 limit=600 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
@@ -73,19 +73,6 @@ killed_goes_on() {
 	same_disks
 }
 
-record_lost() {
-	begin_case
-	started
-	stop_job
-	rm -r "$job_dir/source"
-	put 500
-	start_job
-	wait_ready
-	eq "$(figure .mode)" full mode
-	figure .mode_reason | grep -q 'no record'
-	same_disks
-}
-
 target_exchanged() {
 	begin_case
 	started
@@ -100,18 +87,6 @@ target_exchanged() {
 	eq "$(figure .mode)" full mode
 	figure .mode_reason | grep -q 'new to this job'
 	sync_now
-	same_disks
-}
-
-tracker_anew() {
-	begin_case
-	started
-	stop_job
-	blkferry untrack move.disk
-	start_job
-	wait_ready
-	eq "$(figure .mode)" full mode
-	figure .mode_reason | grep -q 'created anew'
 	same_disks
 }
 
@@ -178,9 +153,7 @@ run_case "sync sends what is dirty now" sync_sends
 run_case "pause holds, resume goes on" pause_and_resume
 run_case "a stopped job goes on" restart_goes_on
 run_case "a killed job goes on" killed_goes_on
-run_case "without its record it copies all" record_lost
 run_case "a receiver is waited for; a new target gets all" target_exchanged
-run_case "a new tracker means all again" tracker_anew
 run_case "cancel forgets the job" cancel_forgets
 run_case "verify tells what differs" verify_tells
 run_case "verify is not fooled by writes" verify_under_load

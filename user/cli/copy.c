@@ -18,6 +18,7 @@
 
 static char *extents_given, *peer_given, *key_given, *compression_given;
 static int whole_disk_given, insecure_torn_given, overwrite_given;
+static int resync_given;
 
 static const struct poptOption options[] = {
 	{ "extents", 'e', POPT_ARG_STRING, &extents_given, 0,
@@ -26,6 +27,9 @@ static const struct poptOption options[] = {
 	  "copy free space and swap as well", NULL },
 	{ "overwrite", '\0', POPT_ARG_NONE, &overwrite_given, 0,
 	  "a local target may lose the content it has", NULL },
+	{ "resync", '\0', POPT_ARG_NONE, &resync_given, 0,
+	  "compare with what the target holds, and send only what differs",
+	  NULL },
 	{ "peer", 'p', POPT_ARG_STRING, &peer_given, 0,
 	  "the receiver's fingerprint, for HOST:PORT/NAME", "SHA256:..." },
 	{ "key", 'k', POPT_ARG_STRING, &key_given, 0,
@@ -88,9 +92,11 @@ static int set_up(struct bf_job_config *config, const struct cli *cli,
 		  struct bf_error *err)
 {
 	struct bf_disk_config *disk;
-	int ret = cli_copy_job(config, cli->arguments[0], cli->arguments[1],
-			       err);
+	int ret;
 
+	if (resync_given && extents_given)
+		return cli_usage(err, "--resync compares all of the source, --extents sends what is listed: give one of them");
+	ret = cli_copy_job(config, cli->arguments[0], cli->arguments[1], err);
 	if (ret)
 		return ret;
 	disk = &config->disks[0];
@@ -128,6 +134,7 @@ static int run(const struct cli *cli, struct bf_error *err)
 		.records_dir = cli->records_dir ? cli->records_dir :
 			BF_SOURCE_RECORDS_DIR,
 		.one_shot = true,
+		.resync = resync_given,
 	};
 	bool made = false;
 	int ret = choose_tracking(cli->arguments[0], &job, &hold_fd, err);

@@ -9,12 +9,15 @@
 #include "cli/service.h"
 #include "lib/config.h"
 
-static int whole_disk_given;
+static int whole_disk_given, resync_given;
 static char *config_given;
 
 static const struct poptOption options[] = {
 	{ "whole-disk", 'w', POPT_ARG_NONE, &whole_disk_given, 0,
 	  "copy free space and swap as well", NULL },
+	{ "resync", '\0', POPT_ARG_NONE, &resync_given, 0,
+	  "compare all with the target by digests first, whatever is known of it",
+	  NULL },
 	{ "config", 'c', POPT_ARG_STRING, &config_given, 0,
 	  "the job's file (default " BF_JOBS_DIR "/JOB.conf)", "FILE" },
 	POPT_TABLEEND
@@ -30,6 +33,7 @@ static int run(const struct cli *cli, struct bf_error *err)
 		.run_dir = cli->run_dir,
 		.records_dir = cli->records_dir ? cli->records_dir :
 			BF_SOURCE_RECORDS_DIR,
+		.resync = resync_given,
 	};
 	int ret = cli_check_job_name(name, err);
 

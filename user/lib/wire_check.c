@@ -180,7 +180,7 @@ int bf_check_begin(const struct bf_frame *f, struct wire_begin *m,
 		return bad(f, err, "an impossible generation");
 	if (m->nr_blocks > WIRE_DEVICE_BYTES_MAX / WIRE_BLOCK_BYTES)
 		return bad(f, err, "an impossible number of blocks");
-	if (m->kind < WIRE_PASS_FULL || m->kind > WIRE_PASS_LAST || m->reserved)
+	if (m->kind < WIRE_PASS_FULL || m->kind > WIRE_PASS_RESYNC || m->reserved)
 		return bad(f, err, "an unknown kind of pass");
 	return 0;
 }

@@ -11,6 +11,7 @@
 
 #define STEP_BYTES (256ull << 20)
 #define STEP_NS (2 * BF_NSEC_PER_SEC)
+#define STEP_COMPARED_BYTES (1ull << 30)	/* by a resync, sent or not */
 
 static struct bf_barrier *slot_of(struct bf_session *s, uint64_t sequence)
 {
@@ -48,26 +49,33 @@ static void queue_barrier(struct bf_session *s, struct bf_barrier *b,
 	bf_send_barrier(s, b);
 }
 
-static bool step_is_due(const struct bf_session *s)
+/* A resync moves on also where nothing has to be sent. */
+static bool step_is_due(const struct bf_session *s, uint64_t through_bytes)
 {
 	uint64_t bytes = s->queued_raw_bytes - s->barrier_raw_bytes;
+	uint64_t moved = through_bytes - s->barrier_through_bytes;
 
 	return bytes >= STEP_BYTES ||
-	       (bytes && bf_now_ns() - s->barrier_ns >= STEP_NS);
+	       (s->resyncing && moved >= STEP_COMPARED_BYTES) ||
+	       ((bytes || moved) && bf_now_ns() - s->barrier_ns >= STEP_NS);
 }
 
 void bf_commit_step(struct bf_session *session, uint32_t disk)
 {
+	uint64_t through_blocks;
+	uint64_t through_bytes = bf_plan_through(session, &through_blocks);
 	struct bf_barrier *b;
 
-	if (!step_is_due(session))
+	if (!step_is_due(session, through_bytes))
 		return;
 	b = take_barrier(session);
 	if (!b)
 		return;
+	session->barrier_through_bytes = through_bytes;
 	b->whole_job = false;
 	b->disk = disk;
-	b->through_bytes = bf_walker_through(&session->walker, &b->through_blocks);
+	b->through_bytes = through_bytes;
+	b->through_blocks = through_blocks;
 	b->frame.progress[0] = (struct wire_progress){
 		.generation = session->pass_disks[disk].generation.number,
 		.through_bytes = b->through_bytes,

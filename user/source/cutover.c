@@ -402,7 +402,7 @@ static int before_freeze(struct cutover *cutover, struct bf_error *err)
 	if (!ret)
 		ret = approach(cutover, err);
 	if (!ret)
-		ret = bf_job_record_store(job, "cutover", err);
+		ret = bf_job_record_store(job, err);
 	if (!ret)
 		ret = bf_hook_run("pre-freeze", job->config->pre_freeze,
 				  job->config->name,

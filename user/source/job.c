@@ -346,6 +346,7 @@ static int init(struct bf_job *job, const struct bf_job_options *options,
 	job->config = options->config;
 	job->tracked = !options->no_tracker && !options->extents_path &&
 		       !options->insecure_torn;
+	job->resync_asked = options->resync;
 	job->requests_end = &job->requests;
 	pthread_mutex_init(&job->lock, NULL);
 	bf_converge_init(&job->converge);

@@ -34,6 +34,7 @@ struct bf_job_options {
 	const char *extents_path;	/* copy --extents; no tracker */
 	bool insecure_torn;		/* copy a mounted disk untracked */
 	bool no_tracker;		/* copy of a file or an unmounted disk */
+	bool resync;			/* compare all first, whatever is known */
 	int stop_fd;			/* readable: stop cleanly (signalfd) */
 	/* One line a second on progress for a person; NULL: none. */
 	void (*progress)(void *context, const json_t *status);

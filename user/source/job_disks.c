@@ -153,7 +153,9 @@ static int create_tracker(struct bf_job *job, struct bf_job_disk *disk,
 		return bf_fail_prefix(err, ret, "disk %s: ",
 				      disk->config->name);
 	disk->whole = true;
+	disk->in_doubt = false;
 	disk->seen = disk->tracker.reasons;
+	disk->whole_generation = disk->whole_sector = 0;
 	return 0;
 }
 
@@ -162,11 +164,16 @@ static int adopt_tracker(struct bf_job *job, struct bf_job_disk *disk,
 {
 	if (!fits(disk))
 		return bf_fail(err, BF_E_TRACKER, EEXIST,
-			       "disk %s: tracker %s watches %s with %u bytes a block, which is not what the job says: `blkferry untrack %s`, then run again (a full copy follows)",
+			       "disk %s: tracker %s watches %s with %u bytes a block, which is not what the job says: `blkferry untrack %s`, then run again (a resync follows)",
 			       disk->config->name, disk->tracker.name,
 			       disk->tracker.disk,
 			       disk->tracker.granularity_bytes,
 			       disk->tracker.name);
+	/* What the record says is due was due to another one. */
+	if (memcmp(disk->record_uuid, disk->tracker.uuid, 16)) {
+		disk->whole = disk->in_doubt = false;
+		disk->seen = (struct bf_reasons){ 0 };
+	}
 	return wait_returned(job, disk, err);
 }
 
@@ -264,6 +271,8 @@ int bf_job_mark_all(struct bf_job *job, struct bf_job_disk *disk,
 		if (ret)
 			return ret;
 		disk->seen = disk->tracker.reasons;
+		disk->whole_generation = disk->tracker.committed_generation;
+		disk->whole_sector = disk->tracker.committed_sector;
 		ret = disk->extents->ops->mark(disk->extents, &everything, 1,
 					       err);
 	}

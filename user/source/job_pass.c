@@ -2,8 +2,8 @@
 /*
  * Job, pass: one pass of the session flows in, figures for status and forecast
  * flow out, and doubt that the tracker raised (RULE 3): a reason that stands
- * after a pass makes all of its disk dirty, and the pass that sends that clears
- * it.
+ * after a pass makes all of its disk dirty, and only the pass that has compared
+ * all of that with the target, and made it equal, clears it.
  */
 #include <errno.h>
 #include <string.h>
@@ -57,6 +57,7 @@ struct bf_forecast bf_job_forecast(struct bf_job *job)
 static const char *kind_name(enum wire_pass_kind kind)
 {
 	return kind == WIRE_PASS_FULL ? "full" :
+	       kind == WIRE_PASS_RESYNC ? "resync" :
 	       kind == WIRE_PASS_DELTA ? "delta" : "last";
 }
 
@@ -88,12 +89,13 @@ static json_t *describe(const struct bf_job *job, enum wire_pass_kind kind)
 					    json_integer(disk->writes));
 		json_array_append_new(disks, entry);
 	}
-	return json_pack("{ss, sI, sI, sI, sI, sI, sI, sI, sI, so}",
+	return json_pack("{ss, sI, sI, sI, sI, sI, sI, sI, sI, sI, so}",
 			 "kind", kind_name(kind),
 			 "blocks", (json_int_t)result->nr_blocks,
 			 "raw_bytes", (json_int_t)result->raw_bytes,
 			 "data_bytes", (json_int_t)result->data_bytes,
 			 "zero_bytes", (json_int_t)result->zero_bytes,
+			 "compared_bytes", (json_int_t)result->compared_bytes,
 			 "wire_bytes", (json_int_t)result->wire_bytes,
 			 "duration_ns", (json_int_t)result->duration_ns,
 			 "begin_ns", (json_int_t)result->begin_ns,
@@ -111,9 +113,11 @@ static void pass_ended(struct bf_job *job, enum wire_pass_kind kind, int ret)
 		job->passes++;
 		json_decref(job->last_pass);
 		job->last_pass = describe(job, kind);
-		bf_converge_pass(&job->converge, result->raw_bytes,
-				 result->duration_ns, result->begin_ns,
-				 result->barrier_ns);
+		/* How long a comparison takes says nothing of a delta. */
+		if (kind != WIRE_PASS_RESYNC)
+			bf_converge_pass(&job->converge, result->raw_bytes,
+					 result->duration_ns, result->begin_ns,
+					 result->barrier_ns);
 		for (uint32_t i = 0; i < job->nr_disks; i++) {
 			job->disks[i].generation = result->disks[i].generation;
 			job->disks[i].reasons = result->disks[i].reasons;
@@ -140,19 +144,39 @@ static void tell_pass(const struct bf_job *job, enum wire_pass_kind kind)
 {
 	const struct bf_pass_result *result = job->result;
 	char raw[BF_UNIT_TEXT_BYTES], wire[BF_UNIT_TEXT_BYTES];
-	char time[BF_UNIT_TEXT_BYTES];
+	char time[BF_UNIT_TEXT_BYTES], compared[BF_UNIT_TEXT_BYTES];
 
-	/* An idle disk is not worth a line each interval. */
-	bf_log(result->nr_blocks ? BF_LOG_INFO : BF_LOG_DEBUG,
-	       "job %s: pass %llu (%s): %s changed, %s on the wire, %s",
-	       job->config->name, (unsigned long long)job->passes,
-	       kind_name(kind), bf_format_size(result->raw_bytes, raw),
-	       bf_format_size(result->wire_bytes, wire),
-	       bf_format_time(result->duration_ns, time));
+	bf_format_size(result->raw_bytes, raw);
+	bf_format_size(result->wire_bytes, wire);
+	bf_format_time(result->duration_ns, time);
+	if (kind == WIRE_PASS_RESYNC)
+		bf_info("job %s: pass %llu (resync): %s compared, %s differed or changed, %s on the wire, %s",
+			job->config->name, (unsigned long long)job->passes,
+			bf_format_size(result->compared_bytes, compared), raw,
+			wire, time);
+	else	/* An idle disk is not worth a line each interval. */
+		bf_log(result->nr_blocks ? BF_LOG_INFO : BF_LOG_DEBUG,
+		       "job %s: pass %llu (%s): %s changed, %s on the wire, %s",
+		       job->config->name, (unsigned long long)job->passes,
+		       kind_name(kind), raw, wire, time);
 }
 
-static int full_pass(struct bf_job *job, struct bf_error *err)
+/* By digests if any disk is in doubt; the others send what is dirty. */
+static enum wire_pass_kind whole_kind(struct bf_job *job)
 {
+	enum wire_pass_kind kind = WIRE_PASS_FULL;
+
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		job->session_disks[i].in_doubt = job->disks[i].in_doubt;
+		if (job->disks[i].in_doubt)
+			kind = WIRE_PASS_RESYNC;
+	}
+	return kind;
+}
+
+static int whole_pass(struct bf_job *job, struct bf_error *err)
+{
+	enum wire_pass_kind kind = whole_kind(job);
 	_cleanup_free_ struct bf_reasons *resynced = NULL;
 	int ret;
 
@@ -162,17 +186,17 @@ static int full_pass(struct bf_job *job, struct bf_error *err)
 	for (uint32_t i = 0; i < job->nr_disks; i++)
 		if (job->disks[i].whole)
 			resynced[i] = job->disks[i].seen;
-	bf_job_set_state(job, job->target_complete ? BF_JOB_RESYNCING :
-			 BF_JOB_FULL);
-	ret = run_pass(job, WIRE_PASS_FULL, true, resynced, err);
+	bf_job_set_state(job, job->target_complete || kind == WIRE_PASS_RESYNC ?
+			 BF_JOB_RESYNCING : BF_JOB_FULL);
+	ret = run_pass(job, kind, true, resynced, err);
 	if (ret)
 		return ret;
 	/* disk->seen stays: it says up to where reasons were cleared. */
 	for (uint32_t i = 0; i < job->nr_disks; i++)
-		job->disks[i].whole = false;
+		job->disks[i].whole = job->disks[i].in_doubt = false;
 	job->target_complete = true;
-	tell_pass(job, WIRE_PASS_FULL);
-	return bf_job_record_store(job, "delta", err);
+	tell_pass(job, kind);
+	return bf_job_record_store(job, err);
 }
 
 int bf_job_pass(struct bf_job *job, struct bf_error *err)
@@ -180,7 +204,7 @@ int bf_job_pass(struct bf_job *job, struct bf_error *err)
 	int ret;
 
 	if (bf_job_whole_due(job))
-		return full_pass(job, err);
+		return whole_pass(job, err);
 	ret = run_pass(job, WIRE_PASS_DELTA, false, NULL, err);
 	if (!ret)
 		tell_pass(job, WIRE_PASS_DELTA);
@@ -194,8 +218,7 @@ int bf_job_last_pass(struct bf_job *job, struct bf_error *err)
 
 /* ---- doubt ---- */
 
-/* The lowest reason that neither the module nor a full pass has cleared. */
-static uint32_t standing(const struct bf_job_disk *disk,
+uint32_t bf_job_standing(const struct bf_job_disk *disk,
 			 const struct bf_reasons *reasons)
 {
 	for (uint32_t id = 1; id <= BLKFERRY_REASON_MAX; id++) {
@@ -208,15 +231,38 @@ static uint32_t standing(const struct bf_job_disk *disk,
 	return BLKFERRY_REASON_NONE;
 }
 
-static int cannot_resync(const struct bf_job *job,
+bool bf_job_reason_is_final(uint32_t reason)
+{
+	return reason == BLKFERRY_REASON_GONE ||
+	       reason == BLKFERRY_REASON_RESIZED;
+}
+
+int bf_job_cannot_resync(const struct bf_job *job,
 			 const struct bf_job_disk *disk, uint32_t reason,
 			 struct bf_error *err)
 {
 	return bf_fail(err, BF_E_RESYNC, reason == BLKFERRY_REASON_GONE ?
 		       ENODEV : ESTALE,
-		       "disk %s: %s `blkferry untrack %s`, then run %s again: a full copy follows",
+		       "disk %s: %s `blkferry untrack %s`, then run %s again: a resync follows",
 		       disk->config->name, bf_reason_text(reason),
 		       disk->tracker.name, job->config->name);
+}
+
+static int doubt_disk(struct bf_job *job, struct bf_job_disk *disk,
+		      uint32_t reason, struct bf_error *err)
+{
+	int ret;
+
+	bf_warn("job %s: disk %s needs a resync: %s", job->config->name,
+		disk->config->name, bf_reason_text(reason));
+	ret = bf_job_mark_all(job, disk, err);
+	if (ret)
+		return ret;
+	disk->in_doubt = bf_job_digests_known(job);
+	bf_job_set_mode(job, "resync", disk->config->name,
+			bf_reason_text(reason));
+	memcpy(job->resync_reason, job->mode_reason, sizeof(job->resync_reason));
+	return bf_job_record_store(job, err);
 }
 
 int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err)
@@ -226,16 +272,14 @@ int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err)
 	*resync = false;
 	for (uint32_t i = 0; i < job->nr_disks && !ret; i++) {
 		struct bf_job_disk *disk = &job->disks[i];
-		uint32_t reason = standing(disk, &job->result->disks[i].reasons);
+		uint32_t reason = bf_job_standing(disk,
+						  &job->result->disks[i].reasons);
 
 		if (!reason)
 			continue;
-		if (reason == BLKFERRY_REASON_GONE ||
-		    reason == BLKFERRY_REASON_RESIZED)
-			return cannot_resync(job, disk, reason, err);
-		bf_warn("job %s: disk %s needs a resync: %s", job->config->name,
-			disk->config->name, bf_reason_text(reason));
-		ret = bf_job_mark_all(job, disk, err);
+		if (bf_job_reason_is_final(reason))
+			return bf_job_cannot_resync(job, disk, reason, err);
+		ret = doubt_disk(job, disk, reason, err);
 		*resync = true;
 	}
 	return ret;

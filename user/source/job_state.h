@@ -75,6 +75,8 @@ struct bf_job_disk {
 	 */
 	bool whole;
 	struct bf_reasons seen;
+	uint64_t whole_generation, whole_sector;	/* committed before that */
+	bool in_doubt;			/* that pass compares digests */
 	/* By lock. */
 	uint64_t dirty_bytes;
 	uint64_t generation;
@@ -99,6 +101,7 @@ struct bf_job {
 	struct bf_pass_result *result;	/* of the last pass */
 	uint64_t epoch;			/* claimed by the session */
 	bool target_complete;		/* it has once been whole */
+	bool resync_asked;		/* by the operator, and not yet begun */
 	bool session_over;		/* an error ended it */
 	bool reconnect;			/* at once: only a request failed */
 	bool record_frozen;		/* it cannot be written any more */
@@ -116,6 +119,7 @@ struct bf_job {
 	enum bf_job_state state;
 	const char *mode;		/* "full", "resume", ... or NULL */
 	char mode_reason[256];
+	char resync_reason[256];	/* of the last, the job's thread's */
 	struct bf_error reason;		/* why it failed or waits */
 	struct bf_session *session;
 	bool stop, cancel, pause;	/* asked for */
@@ -158,13 +162,17 @@ int bf_job_find_holders(const struct bf_job *job, struct bf_holders *holders,
 /* ---- job_record.c ---- */
 /* Fills in what is recorded of each disk; none is no failure. */
 int bf_job_record_load(struct bf_job *job, struct bf_error *err);
-int bf_job_record_store(struct bf_job *job, const char *phase,
-			struct bf_error *err);
+int bf_job_record_store(struct bf_job *job, struct bf_error *err);
 int bf_job_record_remove(struct bf_job *job, struct bf_error *err);
 
-/* ---- job_link.c: to the target and back ---- */
+/* ---- job_resume.c: how to go on ---- */
 /* Opens a session, decides how to go on, claims. */
 int bf_job_connect(struct bf_job *job, struct bf_error *err);
+void bf_job_set_mode(struct bf_job *job, const char *mode, const char *disk,
+		     const char *why);
+bool bf_job_digests_known(const struct bf_job *job);
+
+/* ---- job_link.c: to the target and back ---- */
 /* Opens a session and nothing else; a target that is cut over has read-only
  * ones. */
 int bf_job_open_session(struct bf_job *job, bool read_only,
@@ -174,11 +182,19 @@ void bf_job_disconnect(struct bf_job *job);
 bool bf_job_retryable(const struct bf_error *err);
 
 /* ---- job_pass.c ---- */
-/* A delta pass, or the full one that is due. */
+/* A delta pass, or the full one or resync that is due. */
 int bf_job_pass(struct bf_job *job, struct bf_error *err);
 /* Under the freeze. */
 int bf_job_last_pass(struct bf_job *job, struct bf_error *err);
 bool bf_job_whole_due(const struct bf_job *job);
+/* The lowest reason that neither the module nor a full pass has cleared. */
+uint32_t bf_job_standing(const struct bf_job_disk *disk,
+			 const struct bf_reasons *reasons);
+/* One that no resync of this tracker can clear; the words for it. */
+bool bf_job_reason_is_final(uint32_t reason);
+int bf_job_cannot_resync(const struct bf_job *job,
+			 const struct bf_job_disk *disk, uint32_t reason,
+			 struct bf_error *err);
 /* Reasons that stand after the last pass; marks those disks. */
 int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err);
 uint64_t bf_job_dirty_bytes(struct bf_job *job);	/* asks the module */

@@ -16,6 +16,7 @@
 struct pass {
 	struct bf_session *session;
 	struct bf_pass_result *result;
+	enum wire_pass_kind kind;
 	bool ended;
 	uint64_t ended_sent_ns;
 };
@@ -156,6 +157,25 @@ static void note_extents(struct bf_pass_disk_result *result,
 	}
 }
 
+/* A comparison that is not ready is waited for, with all else going on. */
+static int fill_slot(struct pass *p, struct bf_slot *slot, struct bf_error *err)
+{
+	struct bf_session *s = p->session;
+
+	for (;;) {
+		int ret = bf_read_fill(s, slot, err);
+
+		if (ret != -EINPROGRESS)
+			return ret;
+		bf_commit_step(s, slot->disk);
+		bf_session_wait(s);
+		bf_session_listen(s);
+		ret = turn(p, err);
+		if (ret)
+			return ret;
+	}
+}
+
 /* Return: 1, 0 if the disk's generation is on its way whole. */
 static int send_next(struct pass *p, uint32_t disk, struct bf_error *err)
 {
@@ -167,7 +187,7 @@ static int send_next(struct pass *p, uint32_t disk, struct bf_error *err)
 		return ret;
 	slot->disk = disk;
 	slot->generation = s->pass_disks[disk].generation.number;
-	ret = bf_read_fill(s, slot, err);
+	ret = fill_slot(p, slot, err);
 	if (ret <= 0) {
 		if (!ret)
 			bf_session_give_slot(s, slot);
@@ -185,16 +205,22 @@ static int send_disk(struct pass *p, uint32_t disk, struct bf_error *err)
 {
 	struct bf_session *s = p->session;
 	struct bf_pass_disk *d = &s->pass_disks[disk];
-	int ret;
+	int ret = 0;
 
+	s->barrier_through_bytes = 0;
+	d->compared_bytes = 0;
 	atomic_store_explicit(&s->progress.disk, disk, memory_order_relaxed);
 	bf_walker_start(&s->walker, s->disks[disk].extents,
 			d->generation.nr_blocks, s->window);
+	if (p->kind == WIRE_PASS_RESYNC && s->disks[disk].in_doubt)
+		ret = bf_resync_start(s, disk, err);
+	if (ret)
+		return ret;
 	do {
 		ret = send_next(p, disk, err);
 	} while (ret > 0);
-	d->walked_bytes = s->walker.bytes;
-	return ret;
+	d->planned_bytes = s->walker.bytes;
+	return !ret && s->resyncing ? bf_resync_end(s, d, err) : ret;
 }
 
 /* Queues the END, then waits until it is durable. */
@@ -235,14 +261,14 @@ static int check_sent(const struct bf_session *s, struct bf_error *err)
 	uint32_t i;
 
 	for (i = 0; i < s->nr_disks; i++) {
-		uint64_t walked_bytes = s->pass_disks[i].walked_bytes;
+		uint64_t planned_bytes = s->pass_disks[i].planned_bytes;
 
 		disk_totals(s, i, &data_bytes, &zero_bytes);
-		if (data_bytes + zero_bytes != walked_bytes)
+		if (data_bytes + zero_bytes != planned_bytes)
 			return bf_fail(err, BF_E_TOTALS, EBADMSG,
 				       "disk %s: %llu bytes were planned, %llu were sent; the next pass sends them again",
 				       s->disks[i].name,
-				       (unsigned long long)walked_bytes,
+				       (unsigned long long)planned_bytes,
 				       (unsigned long long)(data_bytes + zero_bytes));
 	}
 	return 0;
@@ -263,6 +289,7 @@ static void report_disk(const struct bf_session *s, uint32_t i,
 	result->data_bytes += r->data_bytes;
 	result->zero_bytes += r->zero_bytes;
 	result->raw_bytes += r->data_bytes + r->zero_bytes;
+	result->compared_bytes += s->pass_disks[i].compared_bytes;
 	if (bf_reasons_stand(&r->reasons, NULL))
 		result->reasons_stand = true;
 }
@@ -292,14 +319,13 @@ static void announce(struct bf_session *s, enum wire_pass_kind kind)
 	s->barrier_ns = bf_now_ns();
 }
 
-static int send_all(struct pass *p, enum wire_pass_kind kind, bool complete,
-		    struct bf_error *err)
+static int send_all(struct pass *p, bool complete, struct bf_error *err)
 {
 	struct bf_session *s = p->session;
 	uint32_t i;
 	int ret = 0;
 
-	announce(s, kind);
+	announce(s, p->kind);
 	for (i = 0; i < s->nr_disks && !ret; i++)
 		ret = send_disk(p, i, err);
 	if (!ret)
@@ -330,7 +356,7 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 		bool complete, const struct bf_reasons *resynced,
 		struct bf_pass_result *result, struct bf_error *err)
 {
-	struct pass p = { .session = session, .result = result };
+	struct pass p = { .session = session, .result = result, .kind = kind };
 	uint64_t start_ns = bf_now_ns(), start_wire = wire_bytes(session);
 	int ret = check_state(session, err);
 	uint32_t i;
@@ -338,10 +364,11 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 	if (ret)
 		return ret;
 	memset(result, 0, sizeof(*result));
+	session->resyncing = false;
 	ret = begin_all(session, err);
 	result->begin_ns = bf_now_ns() - start_ns;
 	if (!ret)
-		ret = send_all(&p, kind, complete, err);
+		ret = send_all(&p, complete, err);
 	if (!ret)
 		ret = finish_all(session, resynced, err);
 	if (ret) {

@@ -27,6 +27,8 @@ struct bf_session_disk {
 	const char *target;		/* name at the receiver */
 	uint8_t source_uuid[16];	/* the tracker's; 0 without one */
 	struct bf_extents *extents;
+	/* A pass of kind WIRE_PASS_RESYNC asks for digests of this disk. */
+	bool in_doubt;
 	/* Out: what the target knows (OPENED), and after the claim its cookie. */
 	struct wire_opened opened;
 	uint8_t cookie[16];
@@ -95,6 +97,7 @@ struct bf_pass_result {
 	uint64_t nr_blocks;		/* over all disks */
 	uint64_t raw_bytes;		/* of the generation's blocks */
 	uint64_t data_bytes, zero_bytes;
+	uint64_t compared_bytes;	/* by digests */
 	uint64_t wire_bytes;
 	uint64_t duration_ns, begin_ns;
 	uint64_t barrier_ns;		/* last byte handed on -> durable */

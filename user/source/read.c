@@ -69,8 +69,7 @@ int bf_read_fill(struct bf_session *session, struct bf_slot *slot,
 	slot->nr_extents = 0;
 	slot->raw_bytes = 0;
 	slot->pending = 1;	/* given up by bf_read_release */
-	while ((ret = bf_walker_peek(&session->walker, WIRE_RAW_MAX, &extent,
-				     err)) > 0) {
+	while ((ret = bf_plan_peek(session, WIRE_RAW_MAX, &extent, err)) > 0) {
 		uint32_t bytes = piece_bytes(slot, &extent);
 
 		if (!bytes)
@@ -80,9 +79,9 @@ int bf_read_fill(struct bf_session *session, struct bf_slot *slot,
 		ret = queue_read(session, slot, err);
 		if (ret)
 			return ret;
-		bf_walker_take(&session->walker, bytes);
+		bf_plan_take(session, bytes);
 	}
-	if (ret < 0)
+	if (ret < 0 && (ret != -EINPROGRESS || !slot->nr_extents))
 		return ret;
 	return slot->nr_extents > 0;
 }

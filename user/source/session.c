@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "lib/cleanup.h"
+#include "source/compare.h"
 #include "source/session.h"
 
 #define WORKERS_MAX 4
@@ -42,6 +43,8 @@ void bf_session_listen(struct bf_session *session)
 {
 	clear_event(session->wake_fd);
 	clear_event(bf_ring_event_fd(session->ring));
+	if (session->compare)
+		clear_event(bf_compare_event_fd(session->compare));
 }
 
 void bf_session_wait(struct bf_session *session)
@@ -49,9 +52,12 @@ void bf_session_wait(struct bf_session *session)
 	struct pollfd fds[] = {
 		{ .fd = session->wake_fd, .events = POLLIN },
 		{ .fd = bf_ring_event_fd(session->ring), .events = POLLIN },
+		{ .fd = session->compare ?
+			bf_compare_event_fd(session->compare) : -1,
+		  .events = POLLIN },
 	};
 
-	poll(fds, 2, -1);
+	poll(fds, 3, -1);
 }
 
 int bf_session_check(struct bf_session *session, struct bf_error *err)
@@ -131,7 +137,7 @@ static int take_digests(struct bf_session *s, const struct bf_frame *frame,
 	int ret;
 
 	pthread_mutex_lock(&s->lock);
-	ret = bf_verify_frame(s, frame, err);
+	ret = bf_compare_frame(s->compare, frame, err);
 	pthread_mutex_unlock(&s->lock);
 	bf_session_wake(s);
 	return ret;
@@ -485,7 +491,7 @@ void bf_session_close(struct bf_session *session)
 	bf_ring_free(session->ring);
 	if (session->rooms != MAP_FAILED)
 		munmap(session->rooms, BF_SLOTS * (size_t)BF_SLOT_BYTES);
-	bf_verify_free(session->verify);
+	bf_compare_free(session->compare);
 	free(session->window);
 	free(session->group);
 	free(session->pass_disks);

@@ -2,7 +2,7 @@
 /*
  * Session, from the inside: what the stages of the pipeline share.
  *
- *	drain -> read -> (ring) -> compress -> (workers) -> send -> (link)
+ *	drain -> (resync) -> read -> (ring) -> compress -> (workers) -> send -> (link)
  *		-> commit
  *
  * Threads: the job's thread walks, reads, commits and waits; the workers turn
@@ -25,7 +25,7 @@
 #define BF_BARRIERS 4			/* on their way at once */
 
 struct bf_workers;
-struct bf_verify;
+struct bf_compare;
 
 /* A BARRIER, from being queued to its DURABLE. */
 struct bf_barrier {
@@ -50,7 +50,8 @@ struct bf_barrier {
 struct bf_pass_disk {
 	struct bf_generation generation;
 	bool owned;			/* neither finished nor given back */
-	uint64_t walked_bytes;
+	uint64_t planned_bytes;		/* walked, less what a resync found equal */
+	uint64_t compared_bytes;	/* by a resync */
 	struct wire_totals before;	/* when the pass began */
 	struct bf_link_item begin;
 	struct {
@@ -89,8 +90,11 @@ struct bf_session {
 	struct bf_begin_group *group;
 	struct bf_walker walker;
 	struct bf_extent *window;
+	bool resyncing;			/* the disk at hand, by digests, ... */
+	uint64_t asked_to_bytes;	/* ... which were asked for to here */
 	uint64_t barriers;		/* queued since the claim */
-	uint64_t barrier_ns, barrier_raw_bytes;	/* at the last one */
+	/* At the last one. */
+	uint64_t barrier_ns, barrier_raw_bytes, barrier_through_bytes;
 	uint64_t queued_raw_bytes;
 
 	struct bf_link_item call_item;	/* one question at a time */
@@ -110,7 +114,7 @@ struct bf_session {
 	bool answered;
 	struct bf_frame answer;
 	uint8_t answer_payload[sizeof(struct wire_claimed) + WIRE_DISKS_MAX * 16];
-	struct bf_verify *verify;	/* made by the first, its items too */
+	struct bf_compare *compare;	/* made by the first comparison */
 };
 
 /* session.c */
@@ -127,7 +131,8 @@ struct bf_slot *bf_session_take_slot(struct bf_session *session);
 void bf_session_give_slot(struct bf_session *session, struct bf_slot *slot);
 
 /* read.c: extents become blocks in slots. */
-/* Packs and queues. Return: 1, 0 if nothing is left, or a negative errno. */
+/* Packs and queues. Return: 1, 0 if nothing is left, -EINPROGRESS (without
+ * words) if a comparison must be waited for, or another negative errno. */
 int bf_read_fill(struct bf_session *session, struct bf_slot *slot,
 		 struct bf_error *err);
 /* The slot is in the link's queue: it may go on once its reads are done. */
@@ -158,9 +163,20 @@ int bf_commit_durable(struct bf_session *session, uint64_t *ended_sent_ns,
 int bf_commit_frame(struct bf_session *session, const struct bf_frame *frame,
 		    struct bf_error *err);
 
-/* verify.c. The link's thread, with session->lock held: DIGESTS have come. */
-int bf_verify_frame(struct bf_session *session, const struct bf_frame *frame,
+/* resync.c: between the walker and the reader, where digests are to be asked. */
+int bf_resync_start(struct bf_session *session, uint32_t disk,
 		    struct bf_error *err);
-void bf_verify_free(struct bf_verify *verify);
+/* Proof that all that was walked was compared or passed on; fills in @disk. */
+int bf_resync_end(struct bf_session *session, struct bf_pass_disk *disk,
+		  struct bf_error *err);
+/*
+ * The next extent to read and send, by the walker or by what differs of its
+ * extents: as bf_walker_peek, and -EINPROGRESS (without words) when it is not
+ * known yet; as bf_walker_take and bf_walker_through.
+ */
+int bf_plan_peek(struct bf_session *session, uint64_t want_bytes,
+		 struct bf_extent *out, struct bf_error *err);
+void bf_plan_take(struct bf_session *session, uint64_t bytes);
+uint64_t bf_plan_through(struct bf_session *session, uint64_t *blocks);
 
 #endif /* BF_SOURCE_SESSION_H */

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Job, resume: records of both sides and the trackers flow in; a claimed
+ * session flows out, with everything marked dirty that is in doubt, and the
+ * mode in which the job goes on and why. See resume.c for the table.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "source/job_state.h"
+#include "source/resume.h"
+
+void bf_job_set_mode(struct bf_job *job, const char *mode, const char *disk,
+		     const char *why)
+{
+	pthread_mutex_lock(&job->lock);
+	job->mode = mode;
+	snprintf(job->mode_reason, sizeof(job->mode_reason), "%s%s%s",
+		 disk ? disk : "", disk ? ": " : "", why);
+	pthread_mutex_unlock(&job->lock);
+	bf_info("job %s: %s, because %s", job->config->name, mode,
+		job->mode_reason);
+}
+
+bool bf_job_digests_known(const struct bf_job *job)
+{
+	return bf_session_welcome(job->session)->features & WIRE_FEATURE_GMAC;
+}
+
+/* ---- facts ---- */
+
+/*
+ * The tracker has forgotten what it committed. A target that remembers less, as
+ * one restored from a snapshot does, lacks just that. Each commit here follows
+ * the target's record of it, so the target is otherwise never behind. Where all
+ * was marked dirty and nothing committed since, it lacks nothing.
+ */
+static bool target_is_behind(const struct bf_job_disk *disk,
+			     const struct wire_opened *opened)
+{
+	const struct bf_tracker *tracker = &disk->tracker;
+
+	if (disk->whole &&
+	    tracker->committed_generation == disk->whole_generation &&
+	    tracker->committed_sector == disk->whole_sector)
+		return false;
+	if (opened->generation != tracker->committed_generation)
+		return opened->generation < tracker->committed_generation;
+	return opened->through_bytes / BLKFERRY_SECTOR_BYTES <
+	       tracker->committed_sector;
+}
+
+static struct bf_resume_facts facts_of(const struct bf_job *job, uint32_t i)
+{
+	static const uint8_t none[16];
+	const struct bf_job_disk *disk = &job->disks[i];
+	const struct wire_opened *opened = &job->session_disks[i].opened;
+	const struct wire_welcome *welcome = bf_session_welcome(job->session);
+
+	return (struct bf_resume_facts){
+		.target_known = welcome->state != WIRE_JOB_NEW &&
+				memcmp(opened->cookie, none, sizeof(none)),
+		.recorded = disk->recorded,
+		.cookie_agrees = !memcmp(disk->record_cookie, opened->cookie, 16),
+		.tracker_kept =
+			!memcmp(disk->tracker.uuid, opened->source_uuid, 16) &&
+			!memcmp(disk->tracker.uuid, disk->record_uuid, 16),
+		.target_behind = target_is_behind(disk, opened),
+		.reason_stands = bf_job_standing(disk, &disk->tracker.reasons),
+		.resyncing = disk->in_doubt,
+		.complete = opened->flags & WIRE_OPENED_COMPLETE,
+	};
+}
+
+/* What the trackers have committed since they were last looked at. */
+static int look_at_trackers(struct bf_job *job, struct bf_error *err)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; job->tracked && i < job->nr_disks && !ret; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+		uint32_t reason;
+
+		ret = bf_tracker_get(job->nl, disk->tracker.id, &disk->tracker,
+				     err);
+		if (ret)
+			return ret;
+		reason = bf_job_standing(disk, &disk->tracker.reasons);
+		if (bf_job_reason_is_final(reason))
+			ret = bf_job_cannot_resync(job, disk, reason, err);
+	}
+	return ret;
+}
+
+/* ---- the decision ---- */
+
+/* How a session goes on: the furthest step down that any disk needs. */
+struct decision {
+	enum bf_resume_way way;
+	bool some_known;		/* a target holds something of ours */
+	const struct bf_job_disk *disk;
+	const char *why;
+};
+
+static void look_at_disk(const struct bf_job *job, uint32_t i,
+			 struct decision *decision)
+{
+	const struct bf_job_disk *disk = &job->disks[i];
+	const struct bf_resume_facts facts = facts_of(job, i);
+	const struct bf_resume_row *row = bf_resume_find(&facts);
+
+	decision->some_known |= facts.target_known;
+	if (decision->disk && row->way <= decision->way)
+		return;
+	decision->way = row->way;
+	decision->disk = disk;
+	decision->why = row->why ? row->why : bf_reason_text(
+		bf_job_standing(disk, &disk->tracker.reasons));
+}
+
+/*
+ * A claim restarts all disks of a job or none. With a new target beside known
+ * ones all are compared: it costs the new one less than sending it whole.
+ */
+static struct decision decide(struct bf_job *job)
+{
+	struct decision decision = { .way = BF_RESUME_DELTA };
+
+	job->target_complete = true;
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		look_at_disk(job, i, &decision);
+		if (!(job->session_disks[i].opened.flags & WIRE_OPENED_COMPLETE))
+			job->target_complete = false;
+	}
+	if (decision.way == BF_RESUME_FULL && decision.some_known)
+		decision.way = BF_RESUME_RESYNC;
+	if (job->resync_asked) {
+		decision.way = BF_RESUME_RESYNC;
+		decision.disk = NULL;
+		decision.why = "the operator asked for it";
+	}
+	return decision;
+}
+
+/* A copy that is made once has nothing to go on from. */
+static struct decision decide_untracked(const struct bf_job *job)
+{
+	if (job->options->extents_path)
+		return (struct decision){ .way = BF_RESUME_DELTA,
+					  .why = "this copy is made once" };
+	if (job->resync_asked)
+		return (struct decision){ .way = BF_RESUME_RESYNC,
+					  .why = "the operator asked for it" };
+	return (struct decision){ .way = BF_RESUME_FULL,
+				  .why = "this copy is made once" };
+}
+
+static const char *mode_name(const struct bf_job *job, enum bf_resume_way way)
+{
+	static const char *const names[] = {
+		[BF_RESUME_DELTA] = "delta",
+		[BF_RESUME_FULL_ON] = "resume",
+		[BF_RESUME_RESYNC_ON] = "resync",
+		[BF_RESUME_RESYNC] = "resync",
+		[BF_RESUME_FULL] = "full",
+	};
+
+	return job->options->extents_path ? "extents" : names[way];
+}
+
+static void announce(struct bf_job *job, const struct decision *decision)
+{
+	const char *disk = decision->disk && bf_resume_restarts(decision->way) ?
+			   decision->disk->config->name : NULL;
+	char why[sizeof(job->mode_reason) + sizeof(job->resync_reason)];
+
+	snprintf(why, sizeof(why), "%s", decision->why);
+	if (decision->way == BF_RESUME_RESYNC_ON && *job->resync_reason)
+		snprintf(why, sizeof(why), "%s, which began because %s",
+			 decision->why, job->resync_reason);
+	if (decision->way == BF_RESUME_RESYNC && !bf_job_digests_known(job))
+		snprintf(why, sizeof(why),
+			 "%s; the target's release knows no digests, so all is sent",
+			 decision->why);
+	bf_job_set_mode(job, mode_name(job, decision->way), disk, why);
+	if (decision->way == BF_RESUME_RESYNC)
+		memcpy(job->resync_reason, job->mode_reason,
+		       sizeof(job->resync_reason));
+}
+
+/* ---- what follows ---- */
+
+/* Everything becomes dirty again, to be compared, or to be sent. */
+static int restart(struct bf_job *job, bool compare, struct bf_error *err)
+{
+	int ret = 0;
+
+	job->target_complete = false;
+	for (uint32_t i = 0; i < job->nr_disks && !ret; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+
+		/* A new tracker starts all dirty and has lost nothing of it. */
+		if (!disk->whole || disk->recorded)
+			ret = bf_job_mark_all(job, disk, err);
+		disk->in_doubt = compare;
+	}
+	return ret;
+}
+
+static void remember(struct bf_job *job)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+
+		memcpy(disk->record_uuid, disk->tracker.uuid, 16);
+		memcpy(disk->record_cookie, job->session_disks[i].cookie, 16);
+		disk->recorded = true;
+		disk->in_doubt = disk->in_doubt && bf_job_digests_known(job);
+	}
+	job->resync_asked = false;
+}
+
+static int claim(struct bf_job *job, const struct decision *decision,
+		 struct bf_error *err)
+{
+	bool again = bf_resume_restarts(decision->way);
+	int ret;
+
+	job->epoch = bf_session_welcome(job->session)->last_epoch + 1;
+	ret = bf_session_claim(job->session, job->epoch, again, err);
+	if (!ret && again)
+		ret = restart(job, decision->way == BF_RESUME_RESYNC, err);
+	return ret;
+}
+
+/*
+ * The record is stored after the marks: a crash in between leaves an old
+ * cookie there, and the next start marks again.
+ */
+int bf_job_connect(struct bf_job *job, struct bf_error *err)
+{
+	struct decision decision;
+	int ret;
+
+	bf_job_set_state(job, BF_JOB_CONNECTING);
+	ret = bf_job_open_session(job, false, err);
+	if (!ret)
+		ret = look_at_trackers(job, err);
+	if (ret)
+		return ret;
+	decision = job->tracked ? decide(job) : decide_untracked(job);
+	announce(job, &decision);
+	ret = claim(job, &decision, err);
+	if (ret)
+		return ret;
+	remember(job);
+	return bf_job_record_store(job, err);
+}
