@@ -137,6 +137,7 @@ install: user
 	install -D -m 755 $(B)/blkferry $(DESTDIR)$(PREFIX)/sbin/blkferry
 	install -D -m 644 -t $(SHARE)/man/man8 user/man/*.8
 	install -D -m 644 -t $(SHARE)/man/man5 user/man/*.5
+	install -D -m 644 -t $(SHARE)/man/man7 user/man/*.7
 	install -D -m 644 -t $(SHARE)/bash-completion/completions user/completion/*
 	install -D -m 644 -t $(SHARE)/doc/blkferry/examples user/examples/*
 	install -D -m 644 -t $(DESTDIR)$(UNITS) user/systemd/*

@@ -82,7 +82,7 @@ cut_over_is_final() {
 	tell q zero 0 1 0 16777216
 	tell q barrier 0 1 16777216 complete
 	tell q cutover 2
-	receiver_says "job web: target a \(.*\) is cut over, epoch 2"
+	receiver_says "job web: target a \(.*\) is cut over by alice, epoch 2"
 	refused q "protocol: DATA came after CUTOVER" data 0 1 0 4096 0x11 0
 	connect r alice
 	tell r hello web

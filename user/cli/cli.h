@@ -59,6 +59,8 @@ int cli_usage(struct bf_error *err, const char *format, ...)
 
 /* SIGTERM and SIGINT make the returned fd readable instead of killing. */
 int cli_stop_fd(int *fd, struct bf_error *err);
+/* Likewise for SIGHUP; each is a struct signalfd_siginfo to be read. */
+int cli_reload_fd(int *fd, struct bf_error *err);
 /* Wait up to a second for it. Return: true if it is time to stop. */
 bool cli_stop_wait(int stop_fd);
 

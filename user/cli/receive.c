@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * receive: the receiver's configuration flows in; it serves in the foreground
- * until it is stopped. --reopen is the operator's word that a target which was
+ * receive: the receiver's configuration flows in, again at each SIGHUP; it
+ * serves in the foreground until it is stopped. --reopen is the operator's word that a target which was
  * cut over may be written again.
  */
 #include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
 #include <systemd/sd-daemon.h>
 
 #include "cli/cli.h"
@@ -29,6 +32,39 @@ static void on_ready(void *context, const char *address)
 	sd_notifyf(0, "READY=1\nSTATUS=listening on %s", address);
 }
 
+struct service {
+	const struct cli *cli;
+	int reload_fd;
+};
+
+static int load(const struct cli *cli, struct bf_receiver_config *config,
+		struct bf_error *err)
+{
+	int ret = bf_receiver_config_load(config_given ? config_given :
+					  BF_RECEIVER_CONF, config, err);
+
+	if (!ret && cli->records_dir)
+		snprintf(config->records_dir, sizeof(config->records_dir), "%s",
+			 cli->records_dir);
+	return ret;
+}
+
+/* Several signals that wait are one. */
+static int on_reload(void *context, struct bf_receiver_config *config,
+		     struct bf_error *err)
+{
+	const struct service *service = context;
+	struct signalfd_siginfo info;
+	int ret;
+
+	while (read(service->reload_fd, &info, sizeof(info)) > 0)
+		;
+	sd_notify(0, "RELOADING=1");
+	ret = load(service->cli, config, err);
+	sd_notify(0, "READY=1");
+	return ret;
+}
+
 static int reopen(const struct cli *cli, const struct bf_receiver_config *config,
 		  struct bf_error *err)
 {
@@ -43,13 +79,23 @@ static int reopen(const struct cli *cli, const struct bf_receiver_config *config
 	return 0;
 }
 
-static int serve(const struct bf_receiver_config *config, struct bf_error *err)
+static int serve(const struct cli *cli, const struct bf_receiver_config *config,
+		 struct bf_error *err)
 {
-	_cleanup_close_ int stop_fd = -1;
+	_cleanup_close_ int stop_fd = -1, reload_fd = -1;
+	struct service service = { .cli = cli };
+	struct bf_receiver_options receiver = {
+		.reload = on_reload, .ready = on_ready, .context = &service,
+	};
 	int ret = cli_stop_fd(&stop_fd, err);
 
 	if (!ret)
-		ret = bf_receiver_run(config, stop_fd, on_ready, NULL, err);
+		ret = cli_reload_fd(&reload_fd, err);
+	if (ret)
+		return ret;
+	receiver.stop_fd = stop_fd;
+	receiver.reload_fd = service.reload_fd = reload_fd;
+	ret = bf_receiver_run(config, &receiver, err);
 	sd_notify(0, "STOPPING=1");
 	return ret;
 }
@@ -57,15 +103,12 @@ static int serve(const struct bf_receiver_config *config, struct bf_error *err)
 static int run(const struct cli *cli, struct bf_error *err)
 {
 	struct bf_receiver_config config;
-	int ret = bf_receiver_config_load(config_given ? config_given :
-					  BF_RECEIVER_CONF, &config, err);
+	int ret = load(cli, &config, err);
 
 	if (ret)
 		return ret;
-	if (cli->records_dir)
-		snprintf(config.records_dir, sizeof(config.records_dir), "%s",
-			 cli->records_dir);
-	ret = reopen_given ? reopen(cli, &config, err) : serve(&config, err);
+	ret = reopen_given ? reopen(cli, &config, err) :
+			     serve(cli, &config, err);
 	bf_receiver_config_free(&config);
 	return ret;
 }

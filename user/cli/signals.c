@@ -12,6 +12,16 @@
 
 #include "cli/cli.h"
 
+static int signal_fd(const sigset_t *signals, int *fd, struct bf_error *err)
+{
+	sigprocmask(SIG_BLOCK, signals, NULL);
+	*fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (*fd < 0)
+		return bf_fail(err, BF_E_SYSTEM, errno, "signalfd: %s",
+			       strerror(errno));
+	return 0;
+}
+
 int cli_stop_fd(int *fd, struct bf_error *err)
 {
 	sigset_t stop;
@@ -19,12 +29,16 @@ int cli_stop_fd(int *fd, struct bf_error *err)
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);
 	sigaddset(&stop, SIGINT);
-	sigprocmask(SIG_BLOCK, &stop, NULL);
-	*fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (*fd < 0)
-		return bf_fail(err, BF_E_SYSTEM, errno, "signalfd: %s",
-			       strerror(errno));
-	return 0;
+	return signal_fd(&stop, fd, err);
+}
+
+int cli_reload_fd(int *fd, struct bf_error *err)
+{
+	sigset_t reload;
+
+	sigemptyset(&reload);
+	sigaddset(&reload, SIGHUP);
+	return signal_fd(&reload, fd, err);
 }
 
 bool cli_stop_wait(int stop_fd)

@@ -100,7 +100,7 @@ void bf_log(enum bf_log_level level, const char *format, ...)
 	va_list args;
 
 	pthread_mutex_lock(&state.lock);
-	if (level <= state.level) {
+	if (level <= state.level || level == BF_LOG_NOTICE) {
 		va_start(args, format);
 		put_line(line, format_line(line, level, format, args));
 		va_end(args);

@@ -14,6 +14,7 @@
 enum bf_log_level {
 	BF_LOG_ERROR = 3,
 	BF_LOG_WARNING = 4,
+	BF_LOG_NOTICE = 5,	/* audit lines: written whatever the level is */
 	BF_LOG_INFO = 6,
 	BF_LOG_DEBUG = 7,
 };
@@ -30,6 +31,8 @@ void bf_log_hold(void);
 void bf_log_release(void);
 
 #define bf_info(...) bf_log(BF_LOG_INFO, __VA_ARGS__)
+/* Who did what: "audit: " and a sentence. */
+#define bf_audit(...) bf_log(BF_LOG_NOTICE, "audit: " __VA_ARGS__)
 #define bf_warn(...) bf_log(BF_LOG_WARNING, __VA_ARGS__)
 #define bf_debug(...) bf_log(BF_LOG_DEBUG, __VA_ARGS__)
 

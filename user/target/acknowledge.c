@@ -228,9 +228,11 @@ int session_claim(struct bf_target_session *s, const struct bf_frame *f,
 	bf_writer_claimed(s->registry, s->writer, ret ? NULL : s);
 	if (ret)
 		return ret;
-	bf_info("job %s: epoch %llu is claimed by %s, %u disks%s", s->job,
-		(unsigned long long)s->epoch, session_peer_name(s), s->nr_disks,
-		m.flags & WIRE_CLAIM_RESTART ? ", full copy" : "");
+	if (!s->local)
+		bf_audit("job %s: epoch %llu is claimed by %s, %u disks%s",
+			 s->job, (unsigned long long)s->epoch, s->peer_name,
+			 s->nr_disks, m.flags & WIRE_CLAIM_RESTART ?
+			 ", to be copied or compared whole" : "");
 	return claimed(s, err);
 }
 
@@ -347,16 +349,16 @@ static int check_cutover(const struct bf_target_session *s,
 static void reopen_read_only(struct bf_target_session *s,
 			     struct session_disk *disk)
 {
-	const struct bf_target_config *config;
+	struct bf_target_config config;
 	struct bf_error err = { 0 };
 
 	disk->target = &disk->own;
 	bf_hold_keep(s->registry, disk->hold, false);
 	bf_hold_put(s->registry, disk->hold);
 	disk->hold = NULL;
-	if (bf_registry_target(s->registry, s->peer, disk->open.target, &config,
-			       &err) ||
-	    bf_target_open(&disk->own, config, false, &err))
+	if (bf_registry_target(s->registry, session_key(s), disk->open.target,
+			       &config, &err) ||
+	    bf_target_open(&disk->own, &config, false, &err))
 		bf_log_error(&err);
 }
 
@@ -379,9 +381,11 @@ int session_cutover(struct bf_target_session *s, const struct bf_frame *f,
 	s->cut_over = true;
 	session_release(s);
 	for (uint32_t i = 0; i < s->nr_disks; i++) {
-		bf_info("job %s: target %s (%s) is cut over, epoch %llu", s->job,
-			s->ledger->disks[i].target, s->ledger->disks[i].path,
-			(unsigned long long)s->epoch);
+		if (!s->local)
+			bf_audit("job %s: target %s (%s) is cut over by %s, epoch %llu",
+				 s->job, s->ledger->disks[i].target,
+				 s->ledger->disks[i].path, s->peer_name,
+				 (unsigned long long)s->epoch);
 		reopen_read_only(s, s->disks[i]);
 	}
 	done = (struct wire_cutover_done){ .epoch = s->epoch };

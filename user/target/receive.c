@@ -98,8 +98,9 @@ int session_hello(struct bf_target_session *s, const struct bf_frame *f,
 		return ret;
 	strcpy(s->job, m.job);
 	s->features = m.features & FEATURES;
-	bf_info("session of %s (%s) from %s: job %s", session_peer_name(s),
-		bf_transport_peer(s->transport), s->address, s->job);
+	if (!s->local)
+		bf_audit("session of %s (%s) from %s: job %s", s->peer_name,
+			 session_key(s), s->address, s->job);
 	ret = bf_writer_get(s->registry, bf_transport_peer(s->transport), s->job,
 			    &s->writer, err);
 	if (!ret)
@@ -182,15 +183,15 @@ static int opened(struct bf_target_session *s, const struct bf_frame *f,
 static int open_disk(struct bf_target_session *s, struct session_disk *disk,
 		     const struct bf_ledger *ledger, struct bf_error *err)
 {
-	const struct bf_target_config *config;
-	int ret = bf_registry_target(s->registry, s->peer, disk->open.target,
-				     &config, err);
+	struct bf_target_config config;
+	int ret = bf_registry_target(s->registry, session_key(s),
+				     disk->open.target, &config, err);
 
 	if (ret)
 		return ret;
 	if (disk->open.flags & WIRE_OPEN_READ_ONLY)
-		return open_read_only(disk, config, err);
-	return open_writable(s, disk, config, ledger, err);
+		return open_read_only(disk, &config, err);
+	return open_writable(s, disk, &config, ledger, err);
 }
 
 int session_open(struct bf_target_session *s, const struct bf_frame *f,

@@ -17,6 +17,7 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "target/ledger.h"
+#include "target/privileges.h"
 #include "target/registry.h"
 #include "target/session.h"
 
@@ -36,8 +37,9 @@ struct served {
 struct receiver {
 	struct bf_registry registry;
 	struct bf_tls *tls;
+	const struct bf_receiver_options *options;
+	struct bf_receiver_config rules;	/* read again; else empty */
 	int listener;
-	int stop_fd;
 	int finished_fd;		/* eventfd: a thread wants to be joined */
 	pthread_mutex_t lock;		/* of @finished, and of @complained_* */
 	struct served *served;		/* of the main thread */
@@ -205,23 +207,46 @@ static void join_sessions(struct receiver *r, bool all)
 	}
 }
 
+/* Sessions whose key or target is gone from it end by themselves. */
+static void reload(struct receiver *r)
+{
+	struct bf_receiver_config config, old = r->rules;
+	struct bf_error err = { 0 };
+
+	if (r->options->reload(r->options->context, &config, &err)) {
+		bf_log_error(&err);
+		bf_warn("the configuration stays as it was");
+		return;
+	}
+	bf_registry_set_rules(&r->registry, &config);
+	r->rules = config;
+	bf_receiver_config_free(&old);
+	for (struct served *s = r->served; s; s = s->next)
+		bf_target_session_look(s->session);
+	bf_audit("the configuration was read again: %zu peers, %zu targets",
+		 config.nr_peers, config.nr_targets);
+}
+
 static int loop(struct receiver *r, struct bf_error *err)
 {
-	struct pollfd fds[3] = {
-		{ .fd = r->stop_fd, .events = POLLIN },
+	struct pollfd fds[] = {
+		{ .fd = r->options->stop_fd, .events = POLLIN },
 		{ .fd = r->listener, .events = POLLIN },
 		{ .fd = r->finished_fd, .events = POLLIN },
+		{ .fd = r->options->reload_fd, .events = POLLIN },
 	};
 	uint64_t count;
 
 	for (;;) {
-		if (poll(fds, 3, -1) < 0 && errno != EINTR)
+		if (poll(fds, 4, -1) < 0 && errno != EINTR)
 			return bf_fail(err, BF_E_SYSTEM, errno, "poll failed: %s",
 				       strerror(errno));
 		if (fds[0].revents)
 			return 0;
 		if (read(r->finished_fd, &count, sizeof(count)) > 0)
 			join_sessions(r, false);
+		if (fds[3].revents)
+			reload(r);
 		if (fds[1].revents)
 			accept_one(r);
 	}
@@ -266,34 +291,34 @@ static void tear_down(struct receiver *r)
 		close(r->finished_fd);
 	bf_tls_free(r->tls);
 	bf_registry_destroy(&r->registry);
+	bf_receiver_config_free(&r->rules);
 	pthread_mutex_destroy(&r->lock);
 }
 
-int bf_receiver_run(const struct bf_receiver_config *config, int stop_fd,
-		    void (*ready)(void *context, const char *address),
-		    void *context, struct bf_error *err)
+int bf_receiver_run(const struct bf_receiver_config *config,
+		    const struct bf_receiver_options *options,
+		    struct bf_error *err)
 {
 	struct receiver r = {
 		.registry = {
-			.peers = config->peers,
-			.nr_peers = config->nr_peers,
-			.targets = config->targets,
-			.nr_targets = config->nr_targets,
 			.records_dir = config->records_dir,
 			.timeout_ns = config->timeout_ns,
 		},
-		.listener = -1, .stop_fd = stop_fd, .finished_fd = -1,
+		.options = options, .listener = -1, .finished_fd = -1,
 	};
 	char address[BF_ADDRESS_BYTES];
 	int ret;
 
 	bf_registry_init(&r.registry);
+	bf_registry_set_rules(&r.registry, config);
 	pthread_mutex_init(&r.lock, NULL);
 	ret = set_up(&r, config, err);
+	if (!ret)
+		ret = bf_drop_privileges(err);
 	if (!ret) {
 		bf_tcp_name(r.listener, false, address);
-		if (ready)
-			ready(context, address);
+		if (options->ready)
+			options->ready(options->context, address);
 		ret = loop(&r, err);
 	}
 	stop_sessions(&r);
@@ -343,5 +368,9 @@ int bf_receiver_reopen(const struct bf_receiver_config *config,
 	if (ret)
 		return ret;
 	forget(ledger);
-	return bf_ledger_store(config->records_dir, ledger, err);
+	ret = bf_ledger_store(config->records_dir, ledger, err);
+	if (!ret)
+		bf_audit("target %s of job %s is reopened by the operator",
+			 target, ledger->job);
+	return ret;
 }

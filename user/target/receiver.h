@@ -10,13 +10,24 @@
 #include "lib/error.h"
 #include "lib/transport.h"
 
-/*
- * Serves until @stop_fd becomes readable. @ready is called once with the port
- * it listens on (0 may be asked for in tests).
- */
-int bf_receiver_run(const struct bf_receiver_config *config, int stop_fd,
-		    void (*ready)(void *context, const char *address),
-		    void *context, struct bf_error *err);
+struct bf_receiver_options {
+	int stop_fd;			/* readable: end */
+	int reload_fd;			/* readable and drained by @reload, or -1 */
+	/*
+	 * The configuration, read again. Of it peers and targets count from now
+	 * on, for running sessions too; what else changed needs a restart.
+	 */
+	int (*reload)(void *context, struct bf_receiver_config *config,
+		      struct bf_error *err);
+	/* Called once with the port it listens on (0 may be asked for). */
+	void (*ready)(void *context, const char *address);
+	void *context;
+};
+
+/* Serves until it is told to end. Drops the privileges that it does not need. */
+int bf_receiver_run(const struct bf_receiver_config *config,
+		    const struct bf_receiver_options *options,
+		    struct bf_error *err);
 
 struct bf_local_target;
 

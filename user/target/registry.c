@@ -26,6 +26,7 @@ void bf_registry_init(struct bf_registry *registry)
 	pthread_cond_init(&registry->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
 	pthread_mutex_init(&registry->lock, NULL);
+	pthread_rwlock_init(&registry->rules_lock, NULL);
 }
 
 int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
@@ -41,40 +42,70 @@ int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
 	return ret;
 }
 
-const struct bf_peer_config *bf_registry_peer(const struct bf_registry *registry,
-					      const char *fingerprint)
+/* --- rules ------------------------------------------------------------------ */
+
+static const struct bf_peer_config *find_peer(const struct bf_registry *r,
+					      const char *key)
 {
-	for (size_t i = 0; i < registry->nr_peers; i++)
-		if (!strcmp(registry->peers[i].key, fingerprint))
-			return &registry->peers[i];
+	for (size_t i = 0; i < r->nr_peers; i++)
+		if (!strcmp(r->peers[i].key, key))
+			return &r->peers[i];
 	return NULL;
+}
+
+static const struct bf_target_config *find_config(const struct bf_registry *r,
+						  const char *name)
+{
+	for (size_t i = 0; i < r->nr_targets; i++)
+		if (!strcmp(r->targets[i].name, name))
+			return &r->targets[i];
+	return NULL;
+}
+
+bool bf_registry_peer(struct bf_registry *registry, const char *key,
+		      char name[BF_NAME_BYTES])
+{
+	const struct bf_peer_config *peer;
+
+	pthread_rwlock_rdlock(&registry->rules_lock);
+	peer = find_peer(registry, key);
+	if (peer)
+		memcpy(name, peer->name, BF_NAME_BYTES);
+	pthread_rwlock_unlock(&registry->rules_lock);
+	return peer;
 }
 
 static bool listed(const struct bf_peer_config *peer, const char *name)
 {
-	if (!peer)
-		return true;
-	for (size_t i = 0; i < peer->nr_targets; i++)
+	for (size_t i = 0; peer && i < peer->nr_targets; i++)
 		if (!strcmp(peer->targets[i], name))
 			return true;
 	return false;
 }
 
 /* An unlisted target and one that does not exist look the same from outside. */
-int bf_registry_target(const struct bf_registry *registry,
-		       const struct bf_peer_config *peer, const char *name,
-		       const struct bf_target_config **target,
+int bf_registry_target(struct bf_registry *registry, const char *key,
+		       const char *name, struct bf_target_config *target,
 		       struct bf_error *err)
 {
-	for (size_t i = 0; listed(peer, name) && i < registry->nr_targets; i++) {
-		if (strcmp(registry->targets[i].name, name))
-			continue;
-		*target = &registry->targets[i];
-		return 0;
-	}
-	return bf_fail(err, BF_E_NOT_LISTED, EACCES,
-		       "target %s is not listed for this source's key%s%s; add it to \"targets\" of the peer, and a section [target %s], in the receiver's configuration",
-		       name, peer ? ", peer " : "", peer ? peer->name : "", name);
+	const struct bf_target_config *config = NULL;
+	const struct bf_peer_config *peer = NULL;
+	int ret = 0;
+
+	pthread_rwlock_rdlock(&registry->rules_lock);
+	if (key)
+		peer = find_peer(registry, key);
+	if (!key || listed(peer, name))
+		config = find_config(registry, name);
+	if (config)
+		*target = *config;
+	else
+		ret = bf_fail(err, BF_E_NOT_LISTED, EACCES,
+			      "target %s is not listed for this source's key%s%s; add it to \"targets\" of the peer, and a section [target %s], in the receiver's configuration",
+			      name, peer ? ", peer " : "",
+			      peer ? peer->name : "", name);
+	pthread_rwlock_unlock(&registry->rules_lock);
+	return ret;
 }
 
 /* --- targets ---------------------------------------------------------------- */
@@ -169,6 +200,33 @@ static int get_locked(struct bf_registry *r, struct bf_writer *owner,
 		       config->name, (*hold)->owner->job);
 }
 
+/* What is only kept, of targets that are configured no more. */
+static void drop_unconfigured(struct bf_registry *r)
+{
+	struct bf_hold *hold, *next;
+
+	pthread_mutex_lock(&r->lock);
+	for (hold = r->holds; hold; hold = next) {
+		next = hold->next;
+		if (!hold->users && !find_config(r, hold->target.name))
+			drop_hold(r, hold);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+void bf_registry_set_rules(struct bf_registry *registry,
+			   const struct bf_receiver_config *config)
+{
+	pthread_rwlock_wrlock(&registry->rules_lock);
+	registry->peers = config->peers;
+	registry->nr_peers = config->nr_peers;
+	registry->targets = config->targets;
+	registry->nr_targets = config->nr_targets;
+	drop_unconfigured(registry);
+	pthread_rwlock_unlock(&registry->rules_lock);
+	atomic_fetch_add(&registry->rules_version, 1);
+}
+
 int bf_hold_get(struct bf_registry *registry, struct bf_writer *owner,
 		const struct bf_target_config *config, uint64_t source_bytes,
 		const struct bf_ledger *ledger, struct bf_hold **hold,
@@ -212,6 +270,7 @@ void bf_registry_destroy(struct bf_registry *registry)
 	bf_pool_free(registry->pool);
 	pthread_cond_destroy(&registry->changed);
 	pthread_mutex_destroy(&registry->lock);
+	pthread_rwlock_destroy(&registry->rules_lock);
 }
 
 /* --- writers ---------------------------------------------------------------- */

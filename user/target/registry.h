@@ -12,6 +12,7 @@
 #define BF_TARGET_REGISTRY_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,10 +28,15 @@ struct bf_hold;
 struct bf_writer;
 
 struct bf_registry {
+	/* The rules: replaced as one while sessions run; nobody keeps pointers
+	 * into them. */
+	pthread_rwlock_t rules_lock;
 	const struct bf_peer_config *peers;
 	size_t nr_peers;
 	const struct bf_target_config *targets;
 	size_t nr_targets;
+	_Atomic unsigned int rules_version;
+
 	const char *records_dir;	/* NULL: nothing is kept */
 	uint64_t timeout_ns;		/* of a silent peer; 0: never */
 
@@ -49,14 +55,16 @@ void bf_registry_destroy(struct bf_registry *registry);
 int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
 		     struct bf_error *err);
 
-/* NULL: nobody by that key. */
-const struct bf_peer_config *bf_registry_peer(const struct bf_registry *registry,
-					      const char *fingerprint);
-/* The target @name if it is listed for @peer (NULL: the local source). */
-int bf_registry_target(const struct bf_registry *registry,
-		       const struct bf_peer_config *peer, const char *name,
-		       const struct bf_target_config **target,
+/* Is there a peer by that key? Its name, too. */
+bool bf_registry_peer(struct bf_registry *registry, const char *key,
+		      char name[BF_NAME_BYTES]);
+/* The target @name if it is listed for @key (NULL: the local source). */
+int bf_registry_target(struct bf_registry *registry, const char *key,
+		       const char *name, struct bf_target_config *target,
 		       struct bf_error *err);
+/* What was there before may be freed afterwards. Sessions look again. */
+void bf_registry_set_rules(struct bf_registry *registry,
+			   const struct bf_receiver_config *config);
 
 /*
  * A target opened for writing, shared by the sessions of one job: an old

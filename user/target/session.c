@@ -135,14 +135,23 @@ void bf_target_session_cancel(struct bf_target_session *s, enum bf_cancel why)
 		bf_target_session_cut_off(s);	/* nothing else wakes it */
 }
 
+void bf_target_session_look(struct bf_target_session *s)
+{
+	uint64_t one = 1;
+
+	/* Fails only when the counter is full, and then it looks anyway. */
+	if (write(s->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
 void bf_target_session_cut_off(struct bf_target_session *s)
 {
 	shutdown(bf_transport_fd(s->transport), SHUT_RDWR);
 }
 
-const char *session_peer_name(const struct bf_target_session *s)
+const char *session_key(const struct bf_target_session *s)
 {
-	return s->peer ? s->peer->name : BF_LOCAL_PEER;
+	return s->local ? NULL : bf_transport_peer(s->transport);
 }
 
 /* --- time ------------------------------------------------------------------ */
@@ -157,7 +166,30 @@ uint64_t session_deadline(const struct bf_target_session *s)
 	return after(bf_now_ns(), s->registry->timeout_ns);
 }
 
-static int check_cancelled(const struct bf_target_session *s, struct bf_error *err)
+/*
+ * The rules were read again: a key or target that is gone from them ends the
+ * session, before it writes anything more.
+ */
+static int check_rules(struct bf_target_session *s, struct bf_error *err)
+{
+	unsigned int version = atomic_load(&s->registry->rules_version);
+	struct bf_target_config config;
+	int ret = 0;
+
+	if (version == s->rules_seen || s->local)
+		return 0;
+	s->rules_seen = version;
+	if (!bf_registry_peer(s->registry, session_key(s), s->peer_name))
+		return bf_fail(err, BF_E_UNKNOWN_PEER, EACCES,
+			       "the key of peer %s was taken from the receiver's configuration while its session ran",
+			       s->peer_name);
+	for (uint32_t i = 0; i < s->nr_disks && !ret; i++)
+		ret = bf_registry_target(s->registry, session_key(s),
+					 s->disks[i]->open.target, &config, err);
+	return ret;
+}
+
+static int check_cancelled(struct bf_target_session *s, struct bf_error *err)
 {
 	switch (atomic_load(&s->cancel)) {
 	case BF_CANCEL_STALE:
@@ -168,7 +200,7 @@ static int check_cancelled(const struct bf_target_session *s, struct bf_error *e
 		return bf_fail(err, BF_E_CONNECTION, ESHUTDOWN,
 			       "the receiver is stopping; start it again and the job goes on");
 	default:
-		return 0;
+		return check_rules(s, err);
 	}
 }
 
@@ -238,6 +270,14 @@ static int silent(const struct bf_target_session *s, struct bf_error *err)
 		       ", in the middle of a frame");
 }
 
+static void take_wake(const struct bf_target_session *s)
+{
+	uint64_t count;
+
+	if (read(s->wake_fd, &count, sizeof(count)) < 0)
+		return;			/* somebody else's look took it */
+}
+
 /* Until there may be something to read, or a reason to end. */
 static int wait_input(struct bf_target_session *s, struct bf_error *err)
 {
@@ -260,6 +300,8 @@ static int wait_input(struct bf_target_session *s, struct bf_error *err)
 	if (ret < 0 && errno != EINTR)
 		return bf_fail(err, BF_E_SYSTEM, errno, "poll failed: %s",
 			       strerror(errno));
+	if (ret > 0 && fds[1].revents)
+		take_wake(s);
 	if (ret != 0 || s->ladder == BF_LADDER_HELLO)
 		return 0;
 	return ping_if_due(s, last_sign(s), s->registry->timeout_ns / 3, err);
@@ -373,24 +415,29 @@ static uint64_t handshake_deadline(const struct bf_target_session *s)
 	return bf_now_ns() + timeout_ns;
 }
 
+static int stranger(const struct bf_target_session *s, struct bf_error *err)
+{
+	return bf_fail(err, BF_E_UNKNOWN_PEER, EACCES,
+		       "the source's key %s is not known here; add it as a [peer NAME] section with \"key = %s\" to the receiver's configuration",
+		       session_key(s), session_key(s));
+}
+
 /* Who is it? Nothing a stranger sends is read beyond the handshake. */
 static int admit(struct bf_target_session *s, struct bf_error *err)
 {
 	int ret;
 
-	if (!s->local) {
+	s->rules_seen = atomic_load(&s->registry->rules_version);
+	if (s->local) {
+		strcpy(s->peer_name, BF_LOCAL_PEER);
+	} else {
 		ret = bf_transport_handshake(s->transport,
 					     handshake_deadline(s), err);
 		if (ret)
 			return ret;
-		s->peer = bf_registry_peer(s->registry,
-					   bf_transport_peer(s->transport));
+		if (!bf_registry_peer(s->registry, session_key(s), s->peer_name))
+			return stranger(s, err);
 	}
-	if (!s->local && !s->peer)
-		return bf_fail(err, BF_E_UNKNOWN_PEER, EACCES,
-			       "the source's key %s is not known here; add it as a [peer NAME] section with \"key = %s\" to the receiver's configuration",
-			       bf_transport_peer(s->transport),
-			       bf_transport_peer(s->transport));
 	atomic_store(&s->admitted, true);
 	return 0;
 }
@@ -421,9 +468,9 @@ static void log_end(const struct bf_target_session *s, int ret,
 	bf_format_size(s->totals.data_bytes, data);
 	bf_format_size(s->totals.zero_bytes, zero);
 	bf_format_size(bf_transport_received_bytes(s->transport), wire);
-	bf_log(ret ? BF_LOG_WARNING : BF_LOG_INFO,
-	       "session of %s (%s) from %s ended: job %s, epoch %llu, %s written, %s zeroed, %s received, %s%s%s",
-	       session_peer_name(s), bf_transport_peer(s->transport), s->address,
+	bf_log(ret ? BF_LOG_WARNING : s->local ? BF_LOG_INFO : BF_LOG_NOTICE,
+	       "%ssession of %s (%s) from %s ended: job %s, epoch %llu, %s written, %s zeroed, %s received, %s%s%s",
+	       s->local ? "" : "audit: ", s->peer_name, bf_transport_peer(s->transport), s->address,
 	       s->job, (unsigned long long)s->epoch, data, zero, wire,
 	       ret ? bf_code_name(err->code) : s->cut_over ? "cut over" : "done",
 	       ret ? ": " : "", ret ? err->text : "");

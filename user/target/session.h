@@ -40,6 +40,8 @@ bool bf_target_session_admitted(const struct bf_target_session *session);
 /* From any thread: end soon, orderly. */
 void bf_target_session_cancel(struct bf_target_session *session,
 			      enum bf_cancel why);
+/* From any thread: look at the registry's rules again. */
+void bf_target_session_look(struct bf_target_session *session);
 /* From any thread: whatever it waits for from its peer fails now. */
 void bf_target_session_cut_off(struct bf_target_session *session);
 

@@ -28,7 +28,8 @@ struct bf_target_session {
 	struct bf_registry *registry;
 	struct bf_transport *transport;
 	bool local;
-	const struct bf_peer_config *peer;	/* NULL if local */
+	char peer_name[BF_NAME_BYTES];
+	unsigned int rules_seen;	/* the registry's version of them */
 	char address[BF_ADDRESS_BYTES];
 	_Atomic int cancel;		/* enum bf_cancel */
 	_Atomic bool admitted;
@@ -59,7 +60,8 @@ struct bf_target_session {
 	bool cut_over;
 };
 
-const char *session_peer_name(const struct bf_target_session *s);
+/* The key by which the source is known, NULL if it is local. */
+const char *session_key(const struct bf_target_session *s);
 uint64_t session_deadline(const struct bf_target_session *s);
 /* Answer; host byte order is the caller's business. */
 int session_reply(struct bf_target_session *s, uint16_t type, uint16_t disk,
