@@ -161,17 +161,20 @@ static void tell_pass(const struct bf_job *job, enum wire_pass_kind kind)
 		       kind_name(kind), raw, wire, time);
 }
 
+bool bf_job_in_doubt(const struct bf_job *job)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		if (job->disks[i].in_doubt)
+			return true;
+	return false;
+}
+
 /* By digests if any disk is in doubt; the others send what is dirty. */
 static enum wire_pass_kind whole_kind(struct bf_job *job)
 {
-	enum wire_pass_kind kind = WIRE_PASS_FULL;
-
-	for (uint32_t i = 0; i < job->nr_disks; i++) {
+	for (uint32_t i = 0; i < job->nr_disks; i++)
 		job->session_disks[i].in_doubt = job->disks[i].in_doubt;
-		if (job->disks[i].in_doubt)
-			kind = WIRE_PASS_RESYNC;
-	}
-	return kind;
+	return bf_job_in_doubt(job) ? WIRE_PASS_RESYNC : WIRE_PASS_FULL;
 }
 
 static int whole_pass(struct bf_job *job, struct bf_error *err)

@@ -187,6 +187,8 @@ int bf_job_pass(struct bf_job *job, struct bf_error *err);
 /* Under the freeze. */
 int bf_job_last_pass(struct bf_job *job, struct bf_error *err);
 bool bf_job_whole_due(const struct bf_job *job);
+/* The pass that is due compares a disk by digests. */
+bool bf_job_in_doubt(const struct bf_job *job);
 /* The lowest reason that neither the module nor a full pass has cleared. */
 uint32_t bf_job_standing(const struct bf_job_disk *disk,
 			 const struct bf_reasons *reasons);
