@@ -86,7 +86,7 @@ static int catch_up(struct bf_job *job, struct bf_error *err)
 		ret = bf_job_pass(job, err);
 		if (!ret)
 			ret = bf_job_check_reasons(job, &again, err);
-		again |= compares;
+		again |= compares && job->tracked;
 	}
 	if (!ret)
 		settle_state(job);
