@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 bf=${BLKFERRY:-build/blkferry}
-commands=(track untrack stats extents copy run receive status sync pause
+commands=(track untrack stats extents plan copy run receive status sync pause
 	resume cancel cutover thaw verify key)
 
 nothing_given() {
@@ -51,7 +51,7 @@ unknown_option() {
 
 missing_argument() {
 	local command
-	for command in track untrack extents copy run sync pause resume cancel \
+	for command in track untrack extents plan copy run sync pause resume cancel \
 		cutover thaw verify; do
 		expect_status 3 "$bf" "$command"
 		grep -q ' is missing' "$test_tmp/out"

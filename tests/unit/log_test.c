@@ -88,7 +88,7 @@ static void long_errors(void)
 static void levels(void)
 {
 	capture();
-	bf_info("one");
+	bf_info("%s", "one\nline");
 	bf_debug("not this");
 	bf_warn("two");
 	bf_log_set_level(BF_LOG_DEBUG);
@@ -96,7 +96,7 @@ static void levels(void)
 	bf_log_set_level(BF_LOG_INFO);
 	look();
 	release();
-	check(!strcmp(written, "one\nwarning: two\nthree\n"));
+	check(!strcmp(written, "one line\nwarning: two\nthree\n"));
 }
 
 static void held(void)

@@ -65,6 +65,12 @@ static int on_reload(void *context, struct bf_receiver_config *config,
 	return ret;
 }
 
+/* Of a unit without WatchdogSec= it is no more than ignored. */
+static void on_alive(void *context)
+{
+	sd_notify(0, "WATCHDOG=1");
+}
+
 static int reopen(const struct cli *cli, const struct bf_receiver_config *config,
 		  struct bf_error *err)
 {
@@ -85,7 +91,8 @@ static int serve(const struct cli *cli, const struct bf_receiver_config *config,
 	_cleanup_close_ int stop_fd = -1, reload_fd = -1;
 	struct service service = { .cli = cli };
 	struct bf_receiver_options receiver = {
-		.reload = on_reload, .ready = on_ready, .context = &service,
+		.reload = on_reload, .ready = on_ready,
+		.alive = on_alive, .context = &service,
 	};
 	int ret = cli_stop_fd(&stop_fd, err);
 

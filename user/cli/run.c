@@ -9,8 +9,8 @@
 #include "cli/service.h"
 #include "lib/config.h"
 
-static int whole_disk_given, resync_given;
-static char *config_given;
+static int whole_disk_given, resync_given, rehearse_given;
+static char *config_given, *override_given;
 
 static const struct poptOption options[] = {
 	{ "whole-disk", 'w', POPT_ARG_NONE, &whole_disk_given, 0,
@@ -18,6 +18,11 @@ static const struct poptOption options[] = {
 	{ "resync", '\0', POPT_ARG_NONE, &resync_given, 0,
 	  "compare all with the target by digests first, whatever is known of it",
 	  NULL },
+	{ "rehearse", '\0', POPT_ARG_NONE, &rehearse_given, 0,
+	  "the plan and a first pass, then end; the next run goes on from there",
+	  NULL },
+	{ "override", '\0', POPT_ARG_STRING, &override_given, 0,
+	  "go on in spite of these critical findings of the plan", "CHECK,..." },
 	{ "config", 'c', POPT_ARG_STRING, &config_given, 0,
 	  "the job's file (default " BF_JOBS_DIR "/JOB.conf)", "FILE" },
 	POPT_TABLEEND
@@ -45,6 +50,10 @@ static int run(const struct cli *cli, struct bf_error *err)
 	if (ret)
 		return ret;
 	config.whole_disk |= whole_disk_given;
+	job.rehearsal = rehearse_given;
+	if (override_given)
+		snprintf(config.override, sizeof(config.override), "%s",
+			 override_given);
 	ret = cli_run_job(cli, &job, err);
 	bf_job_config_free(&config);
 	return ret;

@@ -11,6 +11,7 @@
 #include "cli/jobs.h"
 #include "cli/output.h"
 #include "lib/cleanup.h"
+#include "lib/log.h"
 
 static const struct cli_column columns[] = {
 	{ "mode", "mode", CLI_TEXT },
@@ -38,6 +39,11 @@ static void on_progress(void *context, const json_t *status)
 	cli_progress_show(&service->progress, status);
 }
 
+static void on_alive(void *context)
+{
+	sd_notify(0, "WATCHDOG=1");
+}
+
 static int print_outcome(const struct cli *cli, const char *job, json_t *outcome,
 			 struct bf_error *err)
 {
@@ -63,8 +69,10 @@ int cli_run_job(const struct cli *cli, struct bf_job_options *options,
 	if (ret)
 		return ret;
 	cli_progress_init(&service.progress, cli->json);
+	bf_log_set_job(options->config->name);
 	options->stop_fd = stop_fd;
 	options->progress = on_progress;
+	options->alive = on_alive;
 	options->progress_context = &service;
 	ret = bf_job_run(options, &outcome, err);
 	sd_notify(0, "STOPPING=1");

@@ -22,6 +22,7 @@
  *	pre-freeze = COMMAND		run by /bin/sh, before the freeze
  *	post-cutover = COMMAND		after a thaw
  *	hook-timeout = 60s
+ *	override = CHECK ...		critical findings of the plan to go on with
  *	[disk NAME]			one or more, in order
  *	device = /dev/...
  *	target = NAME | /PATH		at the receiver | local
@@ -92,6 +93,7 @@ struct bf_job_config {
 	char pre_freeze[BF_COMMAND_BYTES];
 	char post_cutover[BF_COMMAND_BYTES];
 	uint64_t hook_timeout_ns;
+	char override[BF_PATH_BYTES];	/* names of checks (source/plan.h) */
 	struct bf_disk_config *disks;
 	size_t nr_disks;
 };

@@ -72,6 +72,7 @@ static const struct bf_config_key job_keys[] = {
 	JOB("pre-freeze", pre_freeze, bf_field_command),
 	JOB("post-cutover", post_cutover, bf_field_command),
 	JOB("hook-timeout", hook_timeout_ns, bf_field_timeout),
+	JOB("override", override, bf_field_text),
 	{ 0 },
 };
 

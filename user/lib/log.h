@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log: one line an event on standard error, with a level that journald reads
- * ("<4>text") when standard error is the journal, plain otherwise. Never
+ * Log: one line an event on standard error, plain; when standard error is the
+ * journal, an entry there instead, with the fields PRIORITY, BLKFERRY_JOB and,
+ * for an error, BLKFERRY_ERROR (its code's name, as in JSON). Never
  * called between the first FIFREEZE and the thaw: standard error may be a file
  * on a frozen filesystem. Lines asked for in that window go to a fixed buffer
  * and are written after it (bf_log_hold, bf_log_release).
@@ -22,6 +23,8 @@ enum bf_log_level {
 struct bf_error;
 
 void bf_log_set_level(enum bf_log_level level);
+/* What entries of the journal name as their job; at most 63 bytes are kept. */
+void bf_log_set_job(const char *job);
 void bf_log(enum bf_log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void bf_log_error(const struct bf_error *err);

@@ -228,6 +228,8 @@ static int serve(struct bf_job *job, struct bf_error *err)
 
 	if (!ret && job->options->one_shot)
 		return one_shot(job, &done, err);
+	if (!ret && job->options->rehearsal)
+		bf_job_stop(job);
 	while (!ret && !done) {
 		struct bf_job_request *request;
 		uint64_t next_ns = bf_now_ns() + job->config->interval_ns;

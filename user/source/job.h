@@ -33,12 +33,16 @@ struct bf_job_options {
 	bool one_shot;			/* copy: cut over as soon as ready */
 	const char *extents_path;	/* copy --extents; no tracker */
 	bool insecure_torn;		/* copy a mounted disk untracked */
+	bool rehearsal;			/* ends after the first pass */
 	bool no_tracker;		/* copy of a file or an unmounted disk */
 	bool resync;			/* compare all first, whatever is known */
 	int stop_fd;			/* readable: stop cleanly (signalfd) */
 	/* One line a second on progress for a person; NULL: none. */
 	void (*progress)(void *context, const json_t *status);
-	void *progress_context;
+	/* Once a second, in a freeze as well, so it must not touch a disk: the
+	 * job's threads are no longer waiting for one another. */
+	void (*alive)(void *context);
+	void *progress_context;		/* of both */
 };
 
 /*

@@ -154,7 +154,7 @@ int bf_job_untrack(struct bf_job *job, struct bf_error *err);
 int bf_job_mark_all(struct bf_job *job, struct bf_job_disk *disk,
 		    struct bf_error *err);
 
-/* ---- plan.c: what is refused before anything is begun ---- */
+/* ---- job_plan.c: what is refused before anything is begun ---- */
 int bf_job_plan(struct bf_job *job, struct bf_error *err);
 int bf_job_find_holders(const struct bf_job *job, struct bf_holders *holders,
 			struct bf_error *err);

@@ -248,6 +248,15 @@ static void tell_progress(struct bf_job *job)
 	json_decref(status);
 }
 
+/* The lock can be had: nobody sits on it. */
+static void tell_alive(struct bf_job *job)
+{
+	pthread_mutex_lock(&job->lock);
+	pthread_mutex_unlock(&job->lock);
+	if (job->options->alive)
+		job->options->alive(job->options->progress_context);
+}
+
 static void *monitor(void *context)
 {
 	struct bf_job *job = context;
@@ -264,6 +273,8 @@ static void *monitor(void *context)
 			fds[1].fd = -1;
 			fds[1].revents = 0;
 		}
+		if (!ready)
+			tell_alive(job);
 		if (ready || atomic_load(&job->frozen))
 			continue;
 		sample(job);

@@ -1,112 +1,255 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Plan: a job flows in; what speaks against it flows out in words before
- * anything is begun: disks named twice, devices missing, a filesystem in use
- * that nobody tracks, targets of two kinds.
+ * Plan: see plan.h. Here: the list of findings, the order of looking, and what
+ * the operator overrides.
  */
+#include "source/plan.h"
+
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "lib/log.h"
-#include "source/job_state.h"
 
-int bf_job_find_holders(const struct bf_job *job, struct bf_holders *holders,
-			struct bf_error *err)
+static const char *const severities[] = {
+	[BF_SEVERITY_INFO] = "info",
+	[BF_SEVERITY_WARNING] = "warning",
+	[BF_SEVERITY_REFUSE] = "critical",
+};
+
+/* Every check that can be critical, so that an override can be told from a
+ * slip of the pen. */
+static const char *const critical_checks[] = {
+	"module-missing", "module-unsigned", "untrackable",
+	"target-too-small", "cluster-filesystem", "spans-outside",
+	"external-journal", "covered-mount",
+};
+
+void bf_plan_add(struct bf_plan *plan, enum bf_severity severity,
+		 const char *check, const char *subject, const char *cure,
+		 const char *format, ...)
 {
-	_cleanup_free_ dev_t *disks = calloc(job->nr_disks + 1, sizeof(*disks));
-	size_t nr = 0;
+	char text[2 * BF_ERROR_TEXT_BYTES];
+	va_list args;
 
-	if (!disks)
-		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < job->nr_disks; i++)
-		if (job->disks[i].dev)
-			disks[nr++] = job->disks[i].dev;
-	return bf_holders_find(holders, disks, nr, err);
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	json_array_append_new(plan->rows,
+		json_pack("{ss, ss, ss, ss, ss?, sb}", "severity",
+			  severities[severity], "check", check, "subject",
+			  subject, "text", text, "cure", cure, "overridden",
+			  0));
 }
 
-static int check_twice(const struct bf_job *job, struct bf_error *err)
+/* ---- what holders found ---- */
+
+/* Their words are "cause: cure". */
+static void add_holder_finding(struct bf_plan *plan,
+			       const struct bf_finding *finding)
 {
-	for (uint32_t i = 0; i < job->nr_disks; i++)
-		for (uint32_t k = 0; k < i; k++)
-			if (job->disks[i].dev &&
-			    job->disks[i].dev == job->disks[k].dev)
-				return bf_fail(err, BF_E_CONFIG, EINVAL,
-					       "disks %s and %s are the same device, %s: name it once",
-					       job->disks[k].config->name,
-					       job->disks[i].config->name,
-					       job->disks[i].config->device);
-	return 0;
-}
+	char cause[BF_ERROR_TEXT_BYTES];
+	const char *cure;
 
-static int check_targets(const struct bf_job *job, struct bf_error *err)
-{
-	uint32_t nr_local = 0;
-	int ret = 0;
-
-	for (uint32_t i = 0; i < job->nr_disks && !ret; i++) {
-		const struct bf_disk_config *config = job->disks[i].config;
-
-		if (!config->target_is_path)
-			continue;
-		nr_local++;
-		ret = bf_local_target_check(config->target, job->disks[i].fd,
-					    err);
+	snprintf(cause, sizeof(cause), "%s", finding->text);
+	cure = strstr(finding->text, ": ");
+	if (cure) {
+		cause[cure - finding->text] = '\0';
+		cure += 2;
+	} else {
+		cure = "swapoff -a before the cutover, swapon -a after it";
 	}
-	if (!ret && nr_local && nr_local != job->nr_disks)
-		return bf_fail(err, BF_E_CONFIG, EINVAL,
-			       "job %s has local targets and targets at a receiver: all of its disks cut over together, so let all be of one kind",
-			       job->config->name);
-	if (!ret && !nr_local && !*job->config->receiver)
-		return bf_fail(err, BF_E_CONFIG, EINVAL,
-			       "job %s names no receiver: add receiver = HOST[:PORT] and peer = SHA256:...",
-			       job->config->name);
+	bf_plan_add(plan, finding->severity, finding->name, "job", cure, "%s",
+		    cause);
+}
+
+static int add_holders(struct bf_plan *plan, struct bf_error *err)
+{
+	_cleanup_free_ dev_t *devs = calloc(plan->nr_disks + 1, sizeof(*devs));
+	size_t nr = 0;
+	int ret;
+
+	if (!devs)
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		if (plan->disks[i].dev)
+			devs[nr++] = plan->disks[i].dev;
+	ret = bf_holders_find(&plan->holders, devs, nr, err);
+	for (size_t i = 0; !ret && i < plan->holders.nr_findings; i++)
+		add_holder_finding(plan, &plan->holders.findings[i]);
 	return ret;
 }
 
-/* What is written while nobody tracks it is a copy of no one moment. */
-static int check_untracked(const struct bf_job *job,
-			   const struct bf_holders *holders,
-			   struct bf_error *err)
+/* ---- the disks ---- */
+
+static int open_disk(struct bf_plan_disk *disk,
+		     const struct bf_disk_config *config, struct bf_error *err)
 {
-	for (size_t i = 0; i < holders->nr_filesystems; i++) {
-		if (holders->filesystems[i].read_only)
-			continue;
-		if (!job->options->insecure_torn)
-			return bf_fail(err, BF_E_MOUNTED, EBUSY,
-				       "%s of the source is mounted and nothing tracks its changes: unmount it, or load the module blkferry",
-				       holders->filesystems[i].mountpoint);
-		bf_warn("%s is mounted and copied without tracking: the copy will be of no one moment",
-			holders->filesystems[i].mountpoint);
+	struct stat status;
+
+	*disk = (struct bf_plan_disk){
+		.name = config->name,
+		.device = config->device,
+		.granularity_bytes = config->granularity_bytes,
+	};
+	disk->fd = open(config->device, O_RDONLY | O_CLOEXEC);
+	if (disk->fd < 0 || fstat(disk->fd, &status))
+		return bf_fail(err, errno == ENOENT ? BF_E_NOT_FOUND :
+			       errno == EACCES ? BF_E_PERMISSION : BF_E_SYSTEM,
+			       errno, "disk %s: cannot open %s: %s",
+			       config->name, config->device, strerror(errno));
+	if (!S_ISBLK(status.st_mode))
+		return bf_fail(err, BF_E_CONFIG, ENOTBLK,
+			       "disk %s: %s is no block device; `blkferry copy` copies a file",
+			       config->name, config->device);
+	disk->dev = status.st_rdev;
+	if (ioctl(disk->fd, BLKGETSIZE64, &disk->size_bytes))
+		return bf_fail(err, BF_E_SYSTEM, errno,
+			       "disk %s: cannot ask %s for its size: %s",
+			       config->name, config->device, strerror(errno));
+	return 0;
+}
+
+static int open_disks(struct bf_plan *plan, struct bf_error *err)
+{
+	int ret = 0;
+
+	plan->disks = calloc(plan->config->nr_disks + 1, sizeof(*plan->disks));
+	if (!plan->disks)
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	for (size_t i = 0; i < plan->config->nr_disks && !ret; i++) {
+		plan->nr_disks++;
+		ret = open_disk(&plan->disks[i], &plan->config->disks[i], err);
+	}
+	return ret;
+}
+
+int bf_plan_make(struct bf_plan *plan, const struct bf_job_config *config,
+		 bool measure, struct bf_error *err)
+{
+	int ret;
+
+	*plan = (struct bf_plan){
+		.rows = json_array(),
+		.figures = json_object(),
+		.config = config,
+	};
+	ret = open_disks(plan, err);
+	if (!ret)
+		ret = add_holders(plan, err);
+	if (ret)
+		return ret;
+	bf_plan_machine(plan, "");
+	/* Before the disks: they are compared with the targets that it found. */
+	if (measure)
+		bf_plan_rates(plan, "");
+	bf_plan_disks(plan, "");
+	if (bf_holders_have_root(&plan->holders))
+		bf_plan_boot(plan, "", measure);
+	return bf_plan_override(plan, config->override, err);
+}
+
+void bf_plan_free(struct bf_plan *plan)
+{
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		if (plan->disks[i].fd >= 0)
+			close(plan->disks[i].fd);
+	free(plan->disks);
+	bf_holders_free(&plan->holders);
+	json_decref(plan->rows);
+	json_decref(plan->figures);
+	*plan = (struct bf_plan){ 0 };
+}
+
+/* ---- what stands ---- */
+
+static const char *text_of(const json_t *row, const char *key)
+{
+	const char *text = json_string_value(json_object_get(row, key));
+
+	return text ? text : "";
+}
+
+static bool is_check(const char *name)
+{
+	for (size_t i = 0; i < sizeof(critical_checks) /
+				sizeof(critical_checks[0]); i++)
+		if (!strcmp(name, critical_checks[i]))
+			return true;
+	return false;
+}
+
+static void override_one(struct bf_plan *plan, const char *name)
+{
+	json_t *row;
+	size_t index;
+
+	json_array_foreach(plan->rows, index, row)
+		if (!strcmp(text_of(row, "check"), name))
+			json_object_set_new(row, "overridden", json_true());
+}
+
+int bf_plan_override(struct bf_plan *plan, const char *names,
+		     struct bf_error *err)
+{
+	_cleanup_free_ char *list = strdup(names);
+	char *state = NULL;
+
+	if (!list)
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	for (char *name = strtok_r(list, ", \t", &state); name;
+	     name = strtok_r(NULL, ", \t", &state)) {
+		if (!is_check(name))
+			return bf_fail(err, BF_E_USAGE, EINVAL,
+				       "override: no critical check is called \"%.60s\"; `blkferry plan` shows their names",
+				       name);
+		override_one(plan, name);
 	}
 	return 0;
 }
 
-static void tell_findings(const struct bf_holders *holders)
+/* The code that the same thing has where it is met later. */
+static enum bf_code code_of(const char *check)
 {
-	for (size_t i = 0; i < holders->nr_findings; i++)
-		if (holders->findings[i].severity == BF_SEVERITY_WARNING)
-			bf_warn("%s", holders->findings[i].text);
+	static const struct {
+		const char *check;
+		enum bf_code code;
+	} codes[] = {
+		{ "module-missing", BF_E_NO_MODULE },
+		{ "module-unsigned", BF_E_NO_MODULE },
+		{ "untrackable", BF_E_UNTRACKABLE },
+		{ "spans-outside", BF_E_UNTRACKABLE },
+		{ "external-journal", BF_E_UNTRACKABLE },
+		{ "covered-mount", BF_E_UNTRACKABLE },
+		{ "target-too-small", BF_E_TOO_SMALL },
+	};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (!strcmp(check, codes[i].check))
+			return codes[i].code;
+	return BF_E_PLAN;
 }
 
-int bf_job_plan(struct bf_job *job, struct bf_error *err)
+int bf_plan_refuse(const struct bf_plan *plan, struct bf_error *err)
 {
-	_cleanup_(bf_holders_free) struct bf_holders holders = { 0 };
-	int ret = check_twice(job, err);
+	json_t *row;
+	size_t index;
 
-	if (!ret)
-		ret = check_targets(job, err);
-	if (!ret)
-		ret = bf_job_find_holders(job, &holders, err);
-	if (ret)
-		return ret;
-	if (!job->tracked)
-		return check_untracked(job, &holders, err);
-	tell_findings(&holders);
-	if (bf_holders_have_root(&holders) && !job->config->then_given)
-		bf_warn("job %s holds the root filesystem: a cutover needs then = hold, poweroff or thaw in its configuration, or --then",
-			job->config->name);
-	return bf_holders_refuse(&holders, err);
+	json_array_foreach(plan->rows, index, row) {
+		if (strcmp(text_of(row, "severity"), "critical") ||
+		    json_is_true(json_object_get(row, "overridden")))
+			continue;
+		return bf_fail(err, code_of(text_of(row, "check")), EPERM,
+			       "%s: %s (%s; or accept it with override = %s in the job)",
+			       text_of(row, "subject"), text_of(row, "text"),
+			       text_of(row, "cure"), text_of(row, "check"));
+	}
+	return 0;
 }

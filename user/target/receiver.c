@@ -238,7 +238,9 @@ static int loop(struct receiver *r, struct bf_error *err)
 	uint64_t count;
 
 	for (;;) {
-		if (poll(fds, 4, -1) < 0 && errno != EINTR)
+		if (r->options->alive)
+			r->options->alive(r->options->context);
+		if (poll(fds, 4, BF_RECEIVER_ALIVE_MS) < 0 && errno != EINTR)
 			return bf_fail(err, BF_E_SYSTEM, errno, "poll failed: %s",
 				       strerror(errno));
 		if (fds[0].revents)

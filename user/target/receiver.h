@@ -10,6 +10,8 @@
 #include "lib/error.h"
 #include "lib/transport.h"
 
+#define BF_RECEIVER_ALIVE_MS 5000
+
 struct bf_receiver_options {
 	int stop_fd;			/* readable: end */
 	int reload_fd;			/* readable and drained by @reload, or -1 */
@@ -21,6 +23,8 @@ struct bf_receiver_options {
 		      struct bf_error *err);
 	/* Called once with the port it listens on (0 may be asked for). */
 	void (*ready)(void *context, const char *address);
+	/* At least once in BF_RECEIVER_ALIVE_MS while it serves; may be NULL. */
+	void (*alive)(void *context);
 	void *context;
 };
 

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Policy: `systemctl enable --now blkferry@JOB` is all that a migration takes;
+# the service loads the module, says when it is ready, is restarted when it dies
+# or hangs, and goes on from where it was; the guardian outlives a kill of the
+# service; an upgrade of the package disturbs nothing; the journal has the job
+# and the error's code as fields; the receiver works in its sandbox.
+# shellcheck source=tests/lib.sh
+. /t/tests/lib.sh
+
+source_disk=/dev/vdb target_disk=/dev/vdc
+unit=blkferry@web1.service
+
+figure() { blkferry status web1 --json 2>/dev/null | jq -r "$1"; }
+state_is() { [ "$(figure .state)" = "$1" ]; }
+property() { systemctl show -P "$1" "$unit"; }
+is_new_pid() { [ "$(property MainPID)" != "$1" ] && [ "$(property MainPID)" != 0 ]; }
+
+# A port of the machine is not a journal: what goes there is for people.
+write_configuration() {
+	local key
+	key=$(blkferry key --generate)
+	cat >/etc/blkferry/receiver.conf <<-END
+		[receiver]
+		listen = 127.0.0.1:4712
+		[peer self]
+		key = $key
+		targets = data
+		[target data]
+		path = $target_disk
+	END
+	cat >/etc/blkferry/jobs/web1.conf <<-END
+		[job]
+		receiver = 127.0.0.1:4712
+		peer = $key
+		interval = 500ms
+		then = thaw
+		whole-disk = yes
+		[disk data]
+		device = $source_disk
+		target = data
+	END
+	mkfs.ext4 -q "$source_disk" 200M
+	mkdir -p /data
+	mount "$source_disk" /data
+	cp /usr/sbin/blkferry /data
+}
+
+receiver_is_confined() {
+	write_configuration
+	systemctl start blkferry-receiver
+	systemctl is-active blkferry-receiver
+	eq "$(systemctl show -P WatchdogUSec blkferry-receiver)" 1min
+	# 0 is confined as can be, 100 not at all.
+	systemd-analyze security --no-pager --threshold=45 blkferry-receiver.service
+}
+
+one_command_is_all() {
+	[ ! -d /sys/module/blkferry ]
+	systemctl enable --now blkferry@web1
+	[ -d /sys/module/blkferry ]
+	systemctl is-enabled "$unit"
+	wait_until 60 state_is ready
+	wait_until 5 status_says_ready
+}
+
+status_says_ready() { property StatusText | grep -q '^ready'; }
+
+journal_has_fields() {
+	local entries=$test_tmp/entries
+	journalctl --sync
+	journalctl -o json BLKFERRY_JOB=web1 >"$entries"
+	[ -s "$entries" ]
+	eq "$(jq -r ._SYSTEMD_UNIT "$entries" | sort -u)" "$unit"
+	jq -e 'select(.PRIORITY == "6" and (.MESSAGE | contains("web1")))' "$entries"
+}
+
+dies_and_goes_on() {
+	local pid restarts
+	pid=$(property MainPID)
+	restarts=$(property NRestarts)
+	kill -KILL "$pid"
+	wait_until 60 is_new_pid "$pid"
+	wait_until 60 state_is ready
+	eq "$(property NRestarts)" $((restarts + 1))
+	eq "$(figure .mode)" delta
+}
+
+hangs_and_is_killed() {
+	local pid
+	mkdir -p "/run/systemd/system/$unit.d"
+	printf '[Service]\nWatchdogSec=4s\nTimeoutAbortSec=1s\nRestartSec=1s\n' \
+		>"/run/systemd/system/$unit.d/soon.conf"
+	cleanup_fn systemctl daemon-reload
+	cleanup_fn rm -r "/run/systemd/system/$unit.d"
+	systemctl daemon-reload
+	systemctl restart "$unit"
+	wait_until 60 state_is ready
+	pid=$(property MainPID)
+	kill -STOP "$pid"
+	wait_until 60 is_new_pid "$pid"
+	wait_until 60 state_is ready
+	journalctl --sync
+	journalctl -u "$unit" | grep -q 'Watchdog timeout'
+}
+
+# Freezes for long: a writer past the filesystem keeps the proof from its end.
+raw_writer() {
+	while dd if=/dev/urandom of="$source_disk" bs=64k count=1 \
+		seek=$((210 << 4)) oflag=direct conv=notrunc 2>/dev/null; do :; done
+}
+
+guardian_pid() { pgrep -x blkferry-guard; }
+last_pass_runs() { figure '.pass.kind, .last_pass.kind' | grep -qx last; }
+is_frozen() {
+	! fsfreeze -f /data 2>/dev/null || { fsfreeze -u /data && return 1; }
+}
+is_thawed() { ! is_frozen; }
+no_guardian() { ! guardian_pid; }
+
+guardian_outlives_the_service() {
+	local group pid
+	raw_writer &
+	cleanup_fn kill $!
+	blkferry cutover web1 --max-downtime 10m &
+	wait_until 60 last_pass_runs
+	is_frozen
+	pid=$(guardian_pid)
+	group=$(cat "/proc/$pid/cgroup")
+	[[ $group = *blkferry-guardian-web1-*.scope ]]
+	systemctl kill -s KILL "$unit"
+	wait_until 10 is_thawed
+	wait_until 20 no_guardian
+	journalctl --sync
+	wait_until 60 state_is ready
+}
+
+upgrade_disturbs_nothing() {
+	local pid passes receiver
+	wait_until 60 state_is ready
+	pid=$(property MainPID)
+	passes=$(figure .passes)
+	receiver=$(systemctl show -P MainPID blkferry-receiver)
+	dpkg -i /t/blkferry.deb
+	eq "$(property MainPID)" "$pid"
+	eq "$(systemctl show -P MainPID blkferry-receiver)" "$receiver"
+	wait_until 60 more_passes "$passes"
+}
+
+more_passes() { [ "$(figure .passes)" -gt "$1" ]; }
+
+receiver_comes_back() {
+	systemctl restart blkferry-receiver
+	wait_until 60 state_is ready
+	more_passes 0
+}
+
+error_has_its_code() {
+	systemctl stop "$unit"
+	echo 'unknown = 1' >>/etc/blkferry/jobs/web1.conf
+	cleanup_fn sed -i '/^unknown/d' /etc/blkferry/jobs/web1.conf
+	fails_saying . systemctl start "$unit"
+	# Usage and configuration: starting again changes nothing about it.
+	wait_until 20 eq_property ActiveState failed
+	eq "$(property ExecMainStatus)" 3
+	eq "$(property NRestarts)" 0
+	systemctl reset-failed "$unit"
+}
+
+eq_property() { [ "$(property "$1")" = "$2" ]; }
+
+cut_over_by_unit() {
+	systemctl start "$unit"
+	wait_until 60 state_is ready
+	echo "the last word" >/data/word
+	systemctl start blkferry-cutover@web1
+	wait_until 20 eq_property ActiveState inactive
+	eq "$(property Result)" success
+	is_thawed
+	mkdir -p "$test_tmp/target"
+	mount -o ro,noload "$target_disk" "$test_tmp/target"
+	cleanup_fn umount "$test_tmp/target"
+	eq "$(cat "$test_tmp/target/word")" "the last word"
+	no_guardian
+}
+
+removal_stops_it() {
+	blkferry stats --json | jq -e '.trackers == []'
+	rmmod blkferry
+	umount /data
+	dpkg -r blkferry
+	fails_saying 'not|inactive' systemctl is-active blkferry-receiver
+	[ ! -e /lib/systemd/system/blkferry@.service ]
+}
+
+run_case "the receiver serves in its sandbox" receiver_is_confined
+run_case "enable --now loads the module and copies" one_command_is_all
+run_case "entries of the journal name their job" journal_has_fields
+run_case "killed: started again, goes on from where it was" dies_and_goes_on
+run_case "hanging: the watchdog has it started again" hangs_and_is_killed
+run_case "killed in the freeze: the guardian lives and thaws" guardian_outlives_the_service
+run_case "an upgrade disturbs nothing" upgrade_disturbs_nothing
+run_case "the receiver restarts, the job goes on" receiver_comes_back
+run_case "a bad configuration ends the service for good" error_has_its_code
+run_case "the cutover as a unit" cut_over_by_unit
+run_case "removal stops what runs" removal_stops_it

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# A whole Debian 12 machine: a disk image that a BIOS boots by the GRUB in it
+# into systemd, with PostgreSQL and with blkferry installed from its packages,
+# the module built by DKMS. In: files to lay over it. Out: the image, and QEMU
+# running it.
+
+# shellcheck source=tools/vm.d/root.sh
+. "$(dirname "${BASH_SOURCE[0]}")/root.sh"
+# shellcheck source=tools/vm.d/accel.sh
+. "$(dirname "${BASH_SOURCE[0]}")/accel.sh"
+
+# The last line: what the command's package depends on.
+system_packages=(systemd-sysv udev dbus iproute2 procps kmod jq e2fsprogs
+	initramfs-tools linux-image-cloud-amd64 linux-headers-cloud-amd64 dkms
+	grub-pc-bin grub-common fdisk postgresql
+	libnl-genl-3-200 liburing2 libzstd1 libssl3 libblkid1 libjansson4
+	libxxhash0 libpopt0 libsmartcols1 libmount1 libsystemd0 libini-config5
+	libmicrohttpd12 libncursesw6)
+
+make_system_root() {
+	local out=$1 list
+	list=$(IFS=, && echo "${system_packages[*]}")
+	foreign_sources bookworm security |
+		mmdebstrap --quiet --mode=root --variant=apt --include="$list" \
+			bookworm "$out" - >&2
+}
+
+# system_root: prints the directory of the machine's root, without blkferry.
+system_root() {
+	local key
+	[ "$(id -u)" -eq 0 ] || die "making a machine's root needs to be root"
+	key=root/system-$({ declare -f make_system_root
+		echo "${system_packages[*]}"; } | key_of)
+	cached "$key" make_system_root || return 1
+	echo "$cache/$key"
+}
+
+# system_image DIR SIZE: DIR/disk.img from the packages in DIR/debs and the
+# files in DIR/files, which are laid over the root as they are.
+system_image() {
+	local root
+	root=$(system_root) || return 1
+	in_root "$root" "$1" sh /src/tools/vm.d/system-image.sh "$2"
+}
+
+# system_qemu ARGUMENT...: sets the array args to a machine with these.
+system_qemu() {
+	local accel
+	accel=$(accel_of "$(kernel_dir 6.1)") || exit 125
+	args=(-machine q35 -nodefaults -display none -no-reboot -no-user-config
+		-m 1024 -smp 2 -rtc base=utc -device virtio-serial-pci)
+	if [ "$accel" = kvm ]; then
+		args+=(-accel kvm -cpu host)
+	else
+		args+=(-accel "tcg,thread=multi" -cpu "max,la57=off")
+	fi
+	args+=("$@")
+}
+
+# system_disk FILE [FORMAT] [PROPERTY...]: QEMU's words for one more disk.
+system_disk() {
+	local id=disk${#args[@]}
+	args+=(-drive "if=none,id=$id,format=${2:-raw},file=$1,cache=unsafe,discard=unmap"
+		-device "virtio-blk-pci,drive=$id${3:+,$3}")
+}
+
+# system_port NAME FILE: what the guest writes to that port.
+system_port() {
+	args+=(-chardev "file,id=$1,path=$2"
+		-device "virtserialport,chardev=$1,name=$1")
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Plan, rates: a little of each disk, the kernel's counters and a handshake
+ * with the receiver flow in; how long a full copy, a resync and a cutover would
+ * take flows out. Nothing is written, here or there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/identity.h"
+#include "lib/transport.h"
+#include "lib/units.h"
+#include "source/converge.h"
+#include "source/holders_steps.h"
+#include "source/pass.h"
+#include "source/plan.h"
+
+#define READ_BYTES (1u << 20)
+#define READS 64
+#define READ_TIME_NS (2 * BF_NSEC_PER_SEC)
+#define CHANGE_MS 3000
+/* Per second, when nothing was measured: a link of one gigabit. */
+#define ASSUMED_LINK_RATE 110e6
+
+static void put(json_t *object, const char *key, double value)
+{
+	json_object_set_new(object, key, value < 0 ? json_null() :
+			    json_integer((json_int_t)value));
+}
+
+/* ---- the disks ---- */
+
+/* Spread over the disk, past the page cache. Return: bytes a second or -1. */
+static double read_rate(const struct bf_plan_disk *disk)
+{
+	_cleanup_close_ int fd = open(disk->device,
+				      O_RDONLY | O_DIRECT | O_CLOEXEC);
+	uint64_t start_ns = bf_now_ns(), step, bytes = 0;
+	_cleanup_free_ void *buffer = NULL;
+
+	if (fd < 0 || posix_memalign(&buffer, 4096, READ_BYTES))
+		return -1;
+	step = disk->size_bytes / READS / READ_BYTES * READ_BYTES;
+	for (unsigned int i = 0; i < READS; i++) {
+		ssize_t n = pread(fd, buffer, READ_BYTES, i * step);
+
+		if (n < 0)
+			return -1;
+		bytes += n;
+		if (bf_now_ns() - start_ns > READ_TIME_NS)
+			break;
+	}
+	return bytes * (double)BF_NSEC_PER_SEC / (bf_now_ns() - start_ns + 1);
+}
+
+/* What a full copy reads: free space of filesystems is left out. */
+static double used_bytes(const struct bf_plan *plan)
+{
+	double used = 0, total = 0, free_bytes = 0;
+
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		total += plan->disks[i].size_bytes;
+	for (size_t i = 0; i < plan->holders.nr_filesystems; i++) {
+		struct statvfs status;
+
+		if (!fstatvfs(plan->holders.filesystems[i].fd, &status))
+			free_bytes += (double)status.f_bfree * status.f_frsize;
+	}
+	used = total - free_bytes;
+	return plan->config->whole_disk || used < 0 ? total : used;
+}
+
+static double measure_disks(struct bf_plan *plan)
+{
+	json_t *disks = json_array();
+	double slowest = -1;
+
+	for (uint32_t i = 0; i < plan->nr_disks; i++) {
+		const struct bf_plan_disk *disk = &plan->disks[i];
+		double rate = read_rate(disk);
+		json_t *row = json_pack("{ss}", "name", disk->name);
+
+		put(row, "size_bytes", disk->size_bytes);
+		put(row, "read_rate", rate);
+		json_array_append_new(disks, row);
+		if (rate >= 0 && (slowest < 0 || rate < slowest))
+			slowest = rate;
+	}
+	json_object_set_new(plan->figures, "disks", disks);
+	return slowest;
+}
+
+/* Sectors written to a disk since it came, by the kernel's count. */
+static double written_bytes(const struct bf_plan *plan, const char *root)
+{
+	double bytes = 0;
+
+	for (uint32_t i = 0; i < plan->nr_disks; i++) {
+		_cleanup_fclose_ FILE *file = NULL;
+		unsigned long long sectors;
+		char path[256];
+
+		snprintf(path, sizeof(path), "%s/sys/dev/block/%u:%u/stat", root,
+			 major(plan->disks[i].dev), minor(plan->disks[i].dev));
+		file = fopen(path, "re");
+		if (file && fscanf(file, "%*u %*u %*u %*u %*u %*u %llu",
+				   &sectors) == 1)
+			bytes += sectors * 512.0;
+	}
+	return bytes;
+}
+
+/* Writes, of which changes are a part: what is written twice counts twice. */
+static double change_rate(const struct bf_plan *plan, const char *root)
+{
+	double before = written_bytes(plan, root);
+
+	poll(NULL, 0, CHANGE_MS);
+	return (written_bytes(plan, root) - before) * 1000 / CHANGE_MS;
+}
+
+/* ---- the receiver ---- */
+
+static int open_session(struct bf_plan *plan, struct bf_session_disk *disks,
+			struct bf_session **session, struct bf_tls **tls,
+			struct bf_error *err)
+{
+	struct bf_session_settings settings = { .level = 0 };
+	struct bf_session_options options = {
+		.job = plan->config->name,
+		.address = plan->config->receiver,
+		.peer = plan->config->peer,
+		.timeout_ns = plan->config->timeout_ns,
+		.settings = &settings,
+		.disks = disks,
+		.nr_disks = plan->nr_disks,
+		.read_only = true,
+	};
+	struct bf_identity *identity;
+	int ret = bf_identity_load(plan->config->key_path, &identity, err);
+
+	if (ret)
+		return ret;
+	ret = bf_tls_new(tls, BF_ROLE_SOURCE, identity, err);
+	bf_identity_free(identity);
+	options.tls = *tls;
+	return ret ? ret : bf_session_open(session, &options, err);
+}
+
+static void note_receiver(struct bf_plan *plan, struct bf_session_disk *disks,
+			  uint64_t took_ns, int ret, const struct bf_error *err)
+{
+	char text[BF_UNIT_TEXT_BYTES];
+
+	if (ret && err->code == BF_E_TOO_SMALL) {
+		bf_plan_add(plan, BF_SEVERITY_REFUSE, "target-too-small",
+			    plan->config->receiver,
+			    "give it a target at least as large", "%s",
+			    err->text);
+	} else if (ret) {
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "receiver",
+			    plan->config->receiver,
+			    "blkferry-migration(7), TROUBLESHOOTING, has the cure by the code in parentheses",
+			    "%s (%s)", err->text, bf_code_name(err->code));
+	} else {
+		for (uint32_t i = 0; i < plan->nr_disks; i++)
+			plan->disks[i].target_bytes = disks[i].opened.size_bytes;
+		put(plan->figures, "handshake_ns", took_ns);
+		bf_plan_add(plan, BF_SEVERITY_INFO, "receiver",
+			    plan->config->receiver, NULL,
+			    "it knows this machine, and its targets are large enough; to connect took %s",
+			    bf_format_time(took_ns, text));
+	}
+}
+
+static void ask_receiver(struct bf_plan *plan)
+{
+	_cleanup_free_ struct bf_session_disk *disks =
+		calloc(plan->nr_disks + 1, sizeof(*disks));
+	struct bf_session *session = NULL;
+	uint64_t start_ns = bf_now_ns();
+	struct bf_tls *tls = NULL;
+	struct bf_error err;
+	int ret;
+
+	if (!disks || !*plan->config->receiver)
+		return;
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		disks[i] = (struct bf_session_disk){
+			.name = plan->disks[i].name,
+			.fd = plan->disks[i].fd,
+			.size_bytes = plan->disks[i].size_bytes,
+			.target = plan->config->disks[i].target,
+		};
+	ret = open_session(plan, disks, &session, &tls, &err);
+	note_receiver(plan, disks, bf_now_ns() - start_ns, ret, &err);
+	bf_session_close(session);
+	bf_tls_free(tls);
+}
+
+/* ---- what follows from them ---- */
+
+static const char *rate_text(double rate, char text[BF_UNIT_TEXT_BYTES])
+{
+	return rate < 0 ? "unknown" : bf_format_size(rate, text);
+}
+
+/* Passes until what is left fits a freeze: each leaves what came meanwhile. */
+static unsigned int passes_until_settled(double bytes, double rate,
+					 double change)
+{
+	unsigned int passes = 1;
+
+	while (passes < 100 && bytes / rate * change > rate / 10) {
+		bytes = bytes / rate * change;
+		passes++;
+		if (change >= rate)
+			break;
+	}
+	return passes + 1;
+}
+
+static void predict(struct bf_plan *plan, double disk_rate, double change)
+{
+	char text[BF_UNIT_TEXT_BYTES], rate_words[BF_UNIT_TEXT_BYTES];
+	double bytes = used_bytes(plan), rate = ASSUMED_LINK_RATE, total = 0;
+	double copy_ns, resync_ns;
+
+	if (disk_rate > 0 && disk_rate < rate)
+		rate = disk_rate;
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		total += plan->disks[i].size_bytes;
+	copy_ns = bytes / rate * BF_NSEC_PER_SEC;
+	resync_ns = disk_rate > 0 ? total / disk_rate * BF_NSEC_PER_SEC : -1;
+	put(plan->figures, "copy_bytes", bytes);
+	put(plan->figures, "copy_ns", copy_ns);
+	put(plan->figures, "resync_ns", resync_ns);
+	put(plan->figures, "passes", passes_until_settled(bytes, rate, change));
+	bf_plan_add(plan, BF_SEVERITY_INFO, "forecast", "job", NULL,
+		    "full copy about %s at %s/s (the slower of the disk and a link of 1 Gbit/s); a rehearsal measures it",
+		    bf_format_time(copy_ns, text),
+		    rate_text(rate, rate_words));
+	if (resync_ns >= 0)
+		bf_plan_add(plan, BF_SEVERITY_INFO, "resync", "job", NULL,
+			    "after a reboot of this machine both sides are read again to compare them: about %s",
+			    bf_format_time(resync_ns, text));
+	if (change > rate * 0.8)
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "change-rate", "job",
+			    "a faster link or target, a quieter hour for the cutover, or a longer max-downtime",
+			    "%s/s are written, nearly as much as can be sent: the passes may not get shorter",
+			    rate_text(change, text));
+}
+
+void bf_plan_rates(struct bf_plan *plan, const char *root)
+{
+	double disk_rate = measure_disks(plan);
+	double change = change_rate(plan, root);
+	char read_text[BF_UNIT_TEXT_BYTES], change_text[BF_UNIT_TEXT_BYTES];
+
+	put(plan->figures, "change_rate", change);
+	bf_plan_add(plan, BF_SEVERITY_INFO, "rates", "job", NULL,
+		    "disks read at %s/s at least, %s/s are written now",
+		    rate_text(disk_rate, read_text),
+		    rate_text(change, change_text));
+	ask_receiver(plan);
+	predict(plan, disk_rate, change);
+}
