@@ -35,7 +35,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/asan/unit/%,$(wildcard tests/unit/*
 GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
 FAULT_TESTS := $(patsubst tests/fault/%.c,$(B)/fault/%,$(wildcard tests/fault/*.c))
 
-.PHONY: all user module demo check check-full check-vm bench lint fuzz clean \
+.PHONY: all user module demo demo-system check check-full check-vm bench lint fuzz clean \
 	install install-source deb rpm FORCE bench-programs unit-tests guest-tests fault-tests sanitized
 
 all: user module
@@ -113,6 +113,9 @@ module:
 
 demo:
 	$(Q)tools/demo $(if $(OUT),--out "$(OUT)")
+
+demo-system:
+	$(Q)tools/demo-system $(if $(OUT),--out "$(OUT)")
 
 check:
 	$(Q)tests/run check
