@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # Kernel columns: which Debian release a column comes from, its image and
-# modules, and the blkferry module built for it by that release's compiler.
+# modules, and the blkferry module built for it by that release's compiler, for
+# other releases than this one by DKMS from the package itself.
 # The machine's own apt configuration says where packages come from.
 
-# shellcheck source=tools/vm.d/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=tools/vm.d/overlay.sh
+. "$(dirname "${BASH_SOURCE[0]}")/overlay.sh"
 
 vm_d=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 columns="5.10 6.1 6.12 7"
@@ -104,7 +105,7 @@ make_foreign_root() {
 	esac
 	# shellcheck disable=SC2016  # the hook expands $1 itself
 	mmdebstrap --quiet --mode=root --variant=apt \
-		--include=gcc,make,libc6-dev,kmod \
+		--include=gcc,make,libc6-dev,kmod,dkms \
 		--customize-hook='chroot "$1" sh -s -- '"$from <$vm_d/release-root.sh" \
 		"${suite%-backports}" "$out" - <<<"$sources" >&2
 }
@@ -124,10 +125,11 @@ make_foreign_column() {
 }
 
 foreign_column() {
-	local suite=$1
+	local suite=$1 key
 	[ "$(id -u)" -eq 0 ] || die "making a root of $suite needs to be root"
-	cached "kernel/$suite" make_foreign_column "$suite" || return 1
-	echo "$cache/kernel/$suite"
+	key=kernel/$suite-$(key_of <"$vm_d/release-root.sh")
+	cached "$key" make_foreign_column "$suite" || return 1
+	echo "$cache/$key"
 }
 
 # kernel_dir COLUMN: prints a directory with vmlinuz, version, lib/modules and
@@ -146,7 +148,7 @@ module_key() {
 	local dir=$1
 	{
 		cat "$dir/version"
-		cd "$top" && find Kbuild kmod include/uapi tools/build-module \
+		cd "$top" && find Kbuild kmod include/uapi dkms tools/build-module tools/deb \
 			-type f -exec sha256sum {} + | sort
 	} | key_of
 }
@@ -158,20 +160,21 @@ build_native() {
 		find "$b" -name blkferry.ko -exec cp {} "$2" \;
 }
 
-# A mount namespace of its own: nothing stays mounted, whatever happens.
+# As an administrator there would: the package is installed, DKMS does the rest.
 build_foreign() {
-	local dir=$1 out=$2 b
+	local dir=$1 out=$2 b ko
 	b=$(dirname "$out")/b
-	mkdir -p "$b" "$dir/root/src" "$dir/root/out"
+	"$top/tools/deb" --dkms-only "$b" >&2 || return
 	# shellcheck disable=SC2016  # expanded by the inner shell
-	unshare --mount sh -ec '
-		mount -t proc proc "$1/proc"
-		mount --bind "$2" "$1/src"
-		mount --bind "$3" "$1/out"
-		chroot "$1" sh -c "cd /src &&
-			tools/build-module /lib/modules/$4/build /out"
-	' sh "$dir/root" "$top" "$b" "$(cat "$dir/version")" >&2 &&
-		find "$b" -name blkferry.ko -exec cp {} "$out" \;
+	in_root "$dir/root" "$b" sh -ec 'dpkg -i /out/*.deb
+		cp "/lib/modules/$1/updates/dkms/blkferry.ko"* /out/' \
+		sh "$(cat "$dir/version")" >&2 || return
+	ko=$(find "$b" -name 'blkferry.ko*')
+	case $ko in
+	*.xz) xz -dc "$ko" >"$out" ;;
+	*.ko) cp "$ko" "$out" ;;
+	*) die "DKMS left a module of an unknown kind: '$ko'" ;;
+	esac
 }
 
 # module_for KERNEL_DIR: prints the path of blkferry.ko, built if need be.

@@ -2,7 +2,8 @@
 # shellcheck shell=sh
 # Runs in a new root of another Debian release. In: $1 the suite to prefer for
 # the kernel, or nothing. Out: that kernel's headers, installed with the
-# compiler they want, and its image's files unpacked, not installed, in /x.
+# compiler they want, and its image's files unpacked, not installed, in /x. DKMS
+# is there already: it came with the root.
 set -eu
 from=${1:+/$1}
 
