@@ -16,7 +16,7 @@ system_packages=(systemd-sysv udev dbus iproute2 procps kmod jq e2fsprogs
 	grub-pc-bin grub-common fdisk postgresql
 	libnl-genl-3-200 liburing2 libzstd1 libssl3 libblkid1 libjansson4
 	libxxhash0 libpopt0 libsmartcols1 libmount1 libsystemd0 libini-config5
-	libmicrohttpd12 libncursesw6)
+	libmicrohttpd12 libncursesw6 libarchive13)
 
 make_system_root() {
 	local out=$1 list

@@ -1,31 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * status: running jobs flow in through their sockets, one block of text or one
- * JSON object for each flows out. Where only the guardian is left, holding
- * what the job froze, it answers instead.
+ * status: running jobs flow in (collect.h), one block of text or one JSON
+ * object for each flows out; --watch draws them on the whole terminal, or says
+ * one line an event where there is none.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "cli/collect.h"
 #include "cli/jobs.h"
 #include "cli/output.h"
+#include "cli/watch.h"
 #include "lib/cleanup.h"
-#include "lib/config.h"
-#include "lib/control.h"
-#include "lib/transport.h"
-
-#define STATUS_TIMEOUT_NS (5 * BF_NSEC_PER_SEC)
-#define SOCKET_SUFFIX ".sock"
 
 static int watch_given;
 
 static const struct poptOption options[] = {
 	{ "watch", 'w', POPT_ARG_NONE, &watch_given, 0,
-	  "again each second until interrupted", NULL },
+	  "on the whole terminal; elsewhere a line an event", NULL },
 	POPT_TABLEEND
 };
 
@@ -72,38 +64,6 @@ static const struct cli_column filesystem_columns[] = {
 	{ 0 },
 };
 
-static int ask(const char *path, json_t **status, struct bf_error *err)
-{
-	json_t *request = json_pack("{s:s}", "command", "status");
-	int ret = bf_control_call(path, request, STATUS_TIMEOUT_NS, NULL, NULL,
-				  status, err);
-
-	json_decref(request);
-	return ret;
-}
-
-static int ask_job(const struct cli *cli, const char *name, json_t **status,
-		   struct bf_error *err)
-{
-	struct bf_error guardian_err;
-	char path[108];
-	int ret = cli_check_job_name(name, err);
-
-	if (ret)
-		return ret;
-	bf_control_path(path, cli->run_dir, name);
-	ret = ask(path, status, err);
-	if (ret && err->code == BF_E_NOT_RUNNING) {
-		bf_guardian_path(path, cli->run_dir, name);
-		if (!ask(path, status, &guardian_err)) {
-			json_object_set_new(*status, "guardian_only",
-					    json_true());
-			ret = 0;
-		}
-	}
-	return ret;
-}
-
 /* --- text --- */
 
 static int print_part(const json_t *status, const char *key,
@@ -135,70 +95,11 @@ static int print_job(const json_t *status, struct bf_error *err)
 	return ret;
 }
 
-/* --- all jobs --- */
-
-static int is_socket(const struct dirent *entry)
-{
-	size_t length = strlen(entry->d_name), suffix = strlen(SOCKET_SUFFIX);
-
-	return length > suffix &&
-	       !strcmp(entry->d_name + length - suffix, SOCKET_SUFFIX);
-}
-
-/* "web1.sock" and "web1.guardian.sock" both belong to job "web1". */
-static void cut_suffix(char *name)
-{
-	static const char *const suffixes[] = { SOCKET_SUFFIX, ".guardian" };
-
-	for (size_t i = 0; i < CLI_NR(suffixes); i++) {
-		size_t length = strlen(name), suffix = strlen(suffixes[i]);
-
-		if (length > suffix &&
-		    !strcmp(name + length - suffix, suffixes[i]))
-			name[length - suffix] = '\0';
-	}
-}
-
-/* A socket that nobody serves is no job; any other failure is told. */
-static int add_job(const struct cli *cli, const char *name, json_t *jobs,
-		   struct bf_error *err)
-{
-	json_t *status;
-	int ret = ask_job(cli, name, &status, err);
-
-	if (!ret)
-		json_array_append_new(jobs, status);
-	return ret && err->code != BF_E_NOT_RUNNING ? ret : 0;
-}
-
-static int collect_jobs(const struct cli *cli, json_t *jobs, struct bf_error *err)
-{
-	char last[256] = "";
-	struct dirent **entries;
-	int nr = scandir(cli->run_dir, &entries, is_socket, alphasort);
-	int ret = 0;
-
-	if (nr < 0)
-		return errno == ENOENT ? 0 :
-			bf_fail(err, errno == EACCES ? BF_E_PERMISSION :
-				BF_E_SYSTEM, errno, "cannot list %s: %s",
-				cli->run_dir, strerror(errno));
-	for (int i = 0; i < nr; i++) {
-		cut_suffix(entries[i]->d_name);
-		if (!ret && strcmp(entries[i]->d_name, last))
-			ret = add_job(cli, entries[i]->d_name, jobs, err);
-		snprintf(last, sizeof(last), "%s", entries[i]->d_name);
-		free(entries[i]);
-	}
-	free(entries);
-	return ret;
-}
-
 static int show_all(const struct cli *cli, struct bf_error *err)
 {
 	json_t *jobs = json_array(), *job;
 	size_t index;
-	int ret = collect_jobs(cli, jobs, err);
+	int ret = cli_collect_jobs(cli, jobs, err);
 
 	if (!ret && cli->json) {
 		cli_print_json(json_pack("{s:O}", "jobs", jobs));
@@ -220,7 +121,7 @@ static int show_one(const struct cli *cli, const char *name,
 		    struct bf_error *err)
 {
 	json_t *status;
-	int ret = ask_job(cli, name, &status, err);
+	int ret = cli_collect_job(cli, name, &status, err);
 
 	if (ret)
 		return ret;
@@ -238,23 +139,29 @@ static int show(const struct cli *cli, struct bf_error *err)
 		show_all(cli, err);
 }
 
+/* One line of JSON a second. */
+static int watch_json(const struct cli *cli, int stop_fd, struct bf_error *err)
+{
+	int ret;
+
+	do {
+		ret = show(cli, err);
+	} while (!ret && !fflush(stdout) && !cli_stop_wait(stop_fd));
+	return ret;
+}
+
 static int watch(const struct cli *cli, struct bf_error *err)
 {
-	bool redraw = !cli->json && isatty(STDOUT_FILENO), first = true;
 	_cleanup_close_ int stop_fd = -1;
 	int ret = cli_stop_fd(&stop_fd, err);
 
-	while (!ret) {
-		if (redraw)
-			fputs("\033[H\033[2J", stdout);
-		else if (!cli->json && !first)
-			putchar('\n');
-		first = false;
-		ret = show(cli, err);
-		if (!ret && (fflush(stdout) || cli_stop_wait(stop_fd)))
-			return 0;
-	}
-	return ret;
+	if (ret)
+		return ret;
+	if (cli->json)
+		return watch_json(cli, stop_fd, err);
+	if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO))
+		return cli_watch_screen(cli, stop_fd, err);
+	return cli_watch_events(cli, stop_fd, err);
 }
 
 static int run(const struct cli *cli, struct bf_error *err)

@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Policy: the metrics are what a scraper reads, on the loopback address alone,
+# with every name that the dashboard and the alert rules ask for; diag makes one
+# archive, private, without keys and without what hooks run.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+bf=${BLKFERRY:-build/blkferry}
+run=$test_tmp/run
+url=
+
+start_metrics() {
+	local port
+	for port in 29712 29713 29714 29715; do
+		"$bf" metrics --port "$port" --run-dir "$run" 2>"$test_tmp/log" &
+		server=$!
+		cleanup_fn whatever kill "$server"
+		url=http://127.0.0.1:$port
+		wait_until 10 grep -q . "$test_tmp/log"
+		! grep -q 'metrics on' "$test_tmp/log" || return 0
+	done
+	return 1
+}
+
+# get PATH: status line and body.
+get() {
+	local host=${url#http://}
+	exec {http}<>"/dev/tcp/${host%:*}/${host#*:}"
+	printf '%s %s HTTP/1.0\r\n\r\n' "${2:-GET}" "$1" >&"$http"
+	cat <&"$http"
+	exec {http}>&-
+}
+
+serves() {
+	start_metrics
+	get /metrics >"$test_tmp/answer"
+	head -n 1 "$test_tmp/answer" | grep -q ' 200 '
+	grep -qi '^content-type: text/plain; version=0.0.4' "$test_tmp/answer"
+	grep -q '^# TYPE blkferry_dirty_bytes gauge' "$test_tmp/answer"
+	get /other | head -n 1 | grep -q ' 404 '
+	get /metrics POST | head -n 1 | grep -q ' 405 '
+}
+
+on_loopback_alone() {
+	local port
+	start_metrics
+	port=${url##*:}
+	eq "$(ss -Htln "sport = :$port" | awk '{ print $4 }')" "127.0.0.1:$port"
+}
+
+# Names that the examples ask for, without what is the scraper's own.
+asked_for() {
+	grep -ohE '\bblkferry_[a-z_]+' user/examples/grafana-dashboard.json \
+		user/examples/prometheus-alerts.yml | sort -u
+}
+
+examples_ask_for_what_is() {
+	local name
+	"$bf" metrics --once --run-dir "$run" >"$test_tmp/once"
+	[ "$(asked_for | wc -l)" -ge 9 ]
+	for name in $(asked_for); do
+		grep -q "^# TYPE $name " "$test_tmp/once" || fail "there is no $name"
+	done
+	jq -e '.panels | length >= 8' user/examples/grafana-dashboard.json
+}
+
+bad_port() {
+	expect_status 3 "$bf" metrics --port 70000
+	grep -q '1 to 65535' "$test_tmp/out"
+}
+
+archive_is_whole() {
+	"$bf" diag --output "$test_tmp/diag.tar.gz" --run-dir "$run"
+	eq "$(stat -c %a "$test_tmp/diag.tar.gz")" 600
+	tar -tzf "$test_tmp/diag.tar.gz" >"$test_tmp/list"
+	for name in version.txt status.json stats.json kernel.txt dmesg.txt \
+		journal.txt disks.txt mounts.txt; do
+		grep -qx "blkferry-diag/$name" "$test_tmp/list" || fail "no $name"
+	done
+	tar -xzOf "$test_tmp/diag.tar.gz" blkferry-diag/kernel.txt | grep -qF "$(uname -r)"
+	tar -xzOf "$test_tmp/diag.tar.gz" blkferry-diag/status.json | jq -e 'type == "array"'
+}
+
+archive_replaces_nothing() {
+	echo mine >"$test_tmp/mine"
+	fails_saying 'File exists' "$bf" diag --output "$test_tmp/mine"
+	eq "$(cat "$test_tmp/mine")" mine
+}
+
+run_case "metrics are served as the scraper reads them" serves
+run_case "on the loopback address alone" on_loopback_alone
+run_case "dashboard and alert rules ask for what there is" examples_ask_for_what_is
+run_case "a port that is none" bad_port
+run_case "diag makes one private archive" archive_is_whole
+run_case "diag replaces no file" archive_replaces_nothing
