@@ -104,10 +104,11 @@ hangs_and_is_killed() {
 	journalctl -u "$unit" | grep -q 'Watchdog timeout'
 }
 
-# Freezes for long: a writer past the filesystem keeps the proof from its end.
+# Freezes for long: writers past the filesystem keep the proof from its end. Two
+# of them, so that one writes while the other starts anew.
 raw_writer() {
-	while dd if=/dev/urandom of="$source_disk" bs=64k count=1 \
-		seek=$((210 << 4)) oflag=direct conv=notrunc 2>/dev/null; do :; done
+	while dd if=/dev/zero of="$source_disk" bs=4k count=12800 \
+		seek=$((205 << 8)) oflag=direct conv=notrunc 2>/dev/null; do :; done
 }
 
 guardian_pid() { pgrep -x blkferry-guard; }
@@ -120,6 +121,8 @@ no_guardian() { ! guardian_pid; }
 
 guardian_outlives_the_service() {
 	local group pid
+	raw_writer &
+	cleanup_fn kill $!
 	raw_writer &
 	cleanup_fn kill $!
 	blkferry cutover web1 --max-downtime 10m &
