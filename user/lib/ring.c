@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 
 #define RETRIES_MAX 128		/* of one operation, on -EAGAIN and -EINTR */
 #define BATCH 32
+#define RETRY_MS 10
 
 struct slot {
 	struct bf_ring_op op;
@@ -161,8 +163,9 @@ int bf_ring_new_lent(struct bf_ring **ring, uint32_t depth, uint32_t nr_buffers,
 }
 
 /*
- * Operations that the kernel has are waited out, for it still owns their
- * buffers; those that were only queued are dropped with the ring.
+ * Operations that the kernel has are waited out, whatever happens, for it still
+ * owns their buffers: a write that landed late would carry what another user of
+ * the memory puts there. Those that were only queued are dropped with the ring.
  */
 void bf_ring_free(struct bf_ring *ring)
 {
@@ -175,10 +178,10 @@ void bf_ring_free(struct bf_ring *ring)
 	while (submitted) {
 		int ret = io_uring_wait_cqe(&ring->uring, &cqe);
 
-		if (ret == -EINTR || ret == -EAGAIN)
+		if (ret) {
+			poll(NULL, 0, RETRY_MS);
 			continue;
-		if (ret)
-			break;
+		}
 		io_uring_cqe_seen(&ring->uring, cqe);
 		submitted--;
 	}
