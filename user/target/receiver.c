@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,7 +31,7 @@ struct served {
 	struct receiver *receiver;
 	struct bf_target_session *session;
 	pthread_t thread;
-	bool cut_off;			/* of the main thread */
+	_Atomic bool cut_off;		/* to make room */
 	bool finished;			/* under the receiver's lock */
 };
 
@@ -89,7 +90,8 @@ static void *serve(void *pointer)
 	uint64_t one = 1;
 	int ret = bf_target_session_run(served->session, &err);
 
-	if (ret && !bf_target_session_admitted(served->session))
+	if (ret && !served->cut_off &&
+	    !bf_target_session_admitted(served->session))
 		complain_of(r, bf_target_session_address(served->session), &err);
 	pthread_mutex_lock(&r->lock);
 	served->finished = true;
@@ -117,8 +119,8 @@ static void bound_strangers(struct receiver *r)
 	if (nr < STRANGERS_MAX)
 		return;
 	oldest->cut_off = true;
-	bf_target_session_cut_off(oldest->session);
 	complain(r, "too many connections at once: one was closed");
+	bf_target_session_cut_off(oldest->session);
 }
 
 static int start_session(struct receiver *r, int fd, struct bf_error *err)
