@@ -69,6 +69,25 @@ target_removed() {
 	refused q "target-not-listed" open a 16777216
 }
 
+# The name stays, the path behind it changes: nothing more goes to the old one.
+path_changed() {
+	configure 20s
+	truncate -s 16M "$test_tmp/c.img"
+	start_receiver
+	writing p 1
+	sed -i "s|^path = .*/a.img|path = $test_tmp/c.img|" "$receiver_conf"
+	reload
+	refused p "connection-lost: target a is .*/a.img no more" wait
+	writing q 2
+	cmp -n 4096 "$test_tmp/c.img" <(head -c 4096 /dev/zero | tr '\0' A)
+	wait_until 5 flock -n "$test_tmp/a.img" true
+	sed -i "s|^path = .*/c.img|path = $test_tmp/a.img|" "$receiver_conf"
+	hang_up q
+	wait_until 5 receiver_says "ended: job web, epoch 2"
+	reload
+	flock -n "$test_tmp/c.img" true		# what was only kept is let go
+}
+
 # A file with a fault in it changes nothing.
 bad_reload() {
 	configure 20s
@@ -143,7 +162,8 @@ audit_lines() {
 	tell p cutover 1
 	hang_up p
 	wait_until 5 receiver_says "audit: session of alice .* ended: .*cut over"
-	receiver_says "audit: session of alice \($(cat "$test_tmp/alice.print")\) from 127.0.0.1:[0-9]+: job web"
+	grep -F "audit: session of alice ($(cat "$test_tmp/alice.print")) from 127.0.0.1:" \
+		"$receiver_log" | grep -qE ':[0-9]+: job web$'
 	receiver_says "audit: job web: epoch 1 is claimed by alice, 1 disks"
 	receiver_says "audit: job web: target a .* is cut over by alice, epoch 1"
 	! grep -qF "$(sed -n 2p "$test_tmp/receiver.key")" "$receiver_log" "$test_tmp/receiver.out" ||
@@ -152,6 +172,7 @@ audit_lines() {
 
 run_case "a key that is removed ends its session, no other" key_removed
 run_case "so does a target that is taken from a key" target_removed
+run_case "a target whose path is changed" path_changed
 run_case "a faulty file changes nothing" bad_reload
 run_case "TLS 1.2 is refused" older_tls
 run_case "a peer without a key is refused" no_client_key

@@ -4,6 +4,7 @@
  * in the record; an older session writes nothing once a newer one has claimed;
  * only a complete and flushed copy cuts over, and that is final.
  */
+#include <poll.h>
 #include <sys/file.h>
 
 #include "session_fixture.h"
@@ -312,6 +313,60 @@ static void an_abandoned_target_is_free(void)
 	done();
 }
 
+/*
+ * An open that takes its time, here because somebody holds a lock on the file
+ * that is waited for, keeps no other job from anything: not even from the end
+ * of a cutover. It lasts a second; a busy machine gets three of them.
+ */
+static void a_slow_target_stops_nobody_else(void)
+{
+	struct pollfd pollfd = { .events = POLLIN };
+	bool was_first = false;
+	struct peer *slow, *p;
+	int fd;
+
+	for (uint64_t round = 1; round <= 3 && !was_first; round++) {
+		fresh();
+		fd = open(targets[1].path, O_RDWR);
+		check_eq(flock(fd, LOCK_EX), 0);
+		p = writer("web", 1, WIRE_CLAIM_RESTART);
+		check_eq(peer_finish(p, 0, 1, SIZE, true), 0);
+		slow = introduced("slow");
+		check_eq(peer_ask_open(slow, "b", SIZE, 0, 1), 0);
+		check_eq(peer_open(introduced("other"), "small", SIZE - 512, 0,
+				   1, NULL), 0);
+		check_eq(peer_cutover(p, 1), 0);
+		pollfd.fd = slow->transport->fd;
+		was_first = poll(&pollfd, 1, 0) == 0;
+		ended_with(slow, BF_E_IN_USE, "locked by another program");
+		close(fd);
+		done();
+	}
+	check(was_first);
+}
+
+static void two_sessions_open_one_target(void)
+{
+	struct wire_opened opened;
+	struct bf_frame *frame;
+	struct peer *first, *second;
+	int fd;
+
+	fresh();
+	fd = open(targets[0].path, O_RDWR);
+	check_eq(flock(fd, LOCK_EX), 0);
+	first = introduced("web");
+	check_eq(peer_ask_open(first, "a", SIZE, 0, 1), 0);
+	second = introduced("web");
+	check_eq(peer_ask_open(second, "a", SIZE, 0, 1), 0);
+	check_eq(flock(fd, LOCK_UN), 0);
+	check_eq(peer_expect(first, WIRE_OPENED, &frame), 0);
+	check_eq(bf_check_opened(frame, &opened, &first->err), 0);
+	check_eq(peer_expect(second, WIRE_OPENED, &frame), 0);
+	close(fd);
+	done();
+}
+
 static void a_grown_source_is_not_complete(void)
 {
 	struct wire_opened opened;
@@ -541,6 +596,9 @@ int main(void)
 		a_replaced_target_is_not_believed);
 	tap_run("a claimed target stays locked", a_claimed_target_stays_locked);
 	tap_run("an abandoned target is free", an_abandoned_target_is_free);
+	tap_run("a slow target stops nobody else",
+		a_slow_target_stops_nobody_else);
+	tap_run("two sessions open one target", two_sessions_open_one_target);
 	tap_run("a grown source is not complete",
 		a_grown_source_is_not_complete);
 	tap_run("a damaged record is refused", a_damaged_record_is_refused);

@@ -136,20 +136,26 @@ static inline int peer_hello(struct peer *p, const char *job)
 	return ret;
 }
 
-static inline int peer_open(struct peer *p, const char *target, uint64_t size,
-			    uint32_t flags, uint8_t uuid,
-			    struct wire_opened *opened)
+static inline int peer_ask_open(struct peer *p, const char *target,
+				uint64_t size, uint32_t flags, uint8_t uuid)
 {
 	struct wire_open m = { .size_bytes = size, .granularity_bytes = 4096,
 			       .flags = flags };
-	struct wire_opened ignored;
-	struct bf_frame *frame;
-	int ret;
 
 	snprintf(m.target, sizeof(m.target), "%s", target);
 	memset(m.source_uuid, uuid, sizeof(m.source_uuid));
 	bf_wire_swap_open(&m);
-	ret = peer_send(p, WIRE_OPEN, (uint16_t)p->nr_disks, &m, sizeof(m));
+	return peer_send(p, WIRE_OPEN, (uint16_t)p->nr_disks, &m, sizeof(m));
+}
+
+static inline int peer_open(struct peer *p, const char *target, uint64_t size,
+			    uint32_t flags, uint8_t uuid,
+			    struct wire_opened *opened)
+{
+	struct wire_opened ignored;
+	struct bf_frame *frame;
+	int ret = peer_ask_open(p, target, size, flags, uuid);
+
 	if (!ret)
 		ret = peer_expect(p, WIRE_OPENED, &frame);
 	if (!ret)

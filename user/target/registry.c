@@ -108,14 +108,51 @@ int bf_registry_target(struct bf_registry *registry, const char *key,
 	return ret;
 }
 
+/* With the lock held. Return: false when @deadline_ns has passed. */
+static bool wait_changed(struct bf_registry *r, uint64_t deadline_ns)
+{
+	struct timespec until = {
+		.tv_sec = (time_t)(deadline_ns / BF_NSEC_PER_SEC),
+		.tv_nsec = (long)(deadline_ns % BF_NSEC_PER_SEC),
+	};
+
+	return pthread_cond_timedwait(&r->changed, &r->lock, &until) != ETIMEDOUT;
+}
+
 /* --- targets ---------------------------------------------------------------- */
 
 static struct bf_hold *find_hold(struct bf_registry *r, const char *name)
 {
 	for (struct bf_hold *hold = r->holds; hold; hold = hold->next)
-		if (!strcmp(hold->target.name, name))
+		if (!strcmp(hold->name, name))
 			return hold;
 	return NULL;
+}
+
+/* Return: -ETIMEDOUT if somebody works on it all the time; *hold may be NULL. */
+static int find_idle(struct bf_registry *r, const char *name,
+		     struct bf_hold **hold)
+{
+	uint64_t deadline_ns = r->timeout_ns ? bf_now_ns() + r->timeout_ns :
+					       UINT64_MAX;
+
+	while ((*hold = find_hold(r, name)) && (*hold)->busy)
+		if (!wait_changed(r, deadline_ns))
+			return -ETIMEDOUT;
+	return 0;
+}
+
+static void begin_work(struct bf_registry *r, struct bf_hold *hold)
+{
+	hold->busy = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void end_work(struct bf_registry *r, struct bf_hold *hold)
+{
+	pthread_mutex_lock(&r->lock);
+	hold->busy = false;
+	pthread_cond_broadcast(&r->changed);
 }
 
 static void put_writer(struct bf_registry *r, struct bf_writer *writer)
@@ -130,16 +167,49 @@ static void put_writer(struct bf_registry *r, struct bf_writer *writer)
 	free(writer);
 }
 
+/* Lets go of the lock meanwhile. */
 static void drop_hold(struct bf_registry *r, struct bf_hold *hold)
 {
 	struct bf_hold **at;
 
+	begin_work(r, hold);
+	bf_target_close(&hold->target);
+	end_work(r, hold);
 	for (at = &r->holds; *at != hold; at = &(*at)->next)
 		;
 	*at = hold->next;
-	bf_target_close(&hold->target);
 	put_writer(r, hold->owner);
 	free(hold);
+}
+
+static struct bf_hold *add_hold(struct bf_registry *r, struct bf_writer *owner,
+				const char *name)
+{
+	struct bf_hold *new = calloc(1, sizeof(*new));
+
+	if (!new)
+		return NULL;
+	bf_target_init(&new->target);
+	snprintf(new->name, sizeof(new->name), "%s", name);
+	owner->users++;
+	new->owner = owner;
+	new->next = r->holds;
+	r->holds = new;
+	return new;
+}
+
+static int open_target(struct bf_target *target,
+		       const struct bf_target_config *config,
+		       uint64_t source_bytes, const struct bf_ledger *ledger,
+		       struct bf_error *err)
+{
+	int ret = bf_target_open(target, config, true, err);
+
+	if (!ret)
+		ret = bf_target_check_size(target, source_bytes, err);
+	if (!ret && !config->overwrite && !bf_ledger_find(ledger, target))
+		ret = bf_target_check_empty(target, err);
+	return ret;
 }
 
 static int new_hold(struct bf_registry *r, struct bf_writer *owner,
@@ -147,38 +217,56 @@ static int new_hold(struct bf_registry *r, struct bf_writer *owner,
 		    uint64_t source_bytes, const struct bf_ledger *ledger,
 		    struct bf_hold **hold, struct bf_error *err)
 {
-	struct bf_hold *new = calloc(1, sizeof(*new));
 	int ret;
 
-	if (!new)
+	*hold = add_hold(r, owner, config->name);
+	if (!*hold)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "no memory");
-	ret = bf_target_open(&new->target, config, true, err);
-	if (!ret)
-		ret = bf_target_check_size(&new->target, source_bytes, err);
-	if (!ret && !config->overwrite && !bf_ledger_find(ledger, &new->target))
-		ret = bf_target_check_empty(&new->target, err);
-	if (ret) {
-		bf_target_close(&new->target);
-		free(new);
-		return ret;
-	}
-	owner->users++;
-	new->owner = owner;
-	new->next = r->holds;
-	r->holds = new;
-	*hold = new;
-	return 0;
+	begin_work(r, *hold);
+	ret = open_target(&(*hold)->target, config, source_bytes, ledger, err);
+	end_work(r, *hold);
+	if (ret)
+		drop_hold(r, *hold);
+	return ret;
+}
+
+static bool is_stale(struct bf_registry *r, struct bf_hold *hold)
+{
+	int ret;
+
+	begin_work(r, hold);
+	ret = bf_target_refresh(&hold->target);
+	end_work(r, hold);
+	return ret;
 }
 
 /*
  * One that is only kept is no obstacle to another job (whose ledger check has
- * shown that no record names the target any more), and is no use once its path
- * has come to name something else.
+ * shown that no record names the target any more), and is no use once its name
+ * is configured for, or its path has come to name, something else.
  */
-static bool outlived(struct bf_hold *hold, const struct bf_writer *owner)
+static bool outlived(struct bf_registry *r, struct bf_hold *hold,
+		     const struct bf_writer *owner,
+		     const struct bf_target_config *config)
 {
 	return !hold->users &&
-	       (hold->owner != owner || bf_target_refresh(&hold->target));
+	       (hold->owner != owner ||
+		strcmp(hold->target.path, config->path) || is_stale(r, hold));
+}
+
+static int share(const struct bf_hold *hold, const struct bf_writer *owner,
+		 const struct bf_target_config *config, uint64_t source_bytes,
+		 struct bf_error *err)
+{
+	if (hold->owner != owner)
+		return bf_fail(err, BF_E_IN_USE, EBUSY,
+			       "target %s is being written by job %s; give each job targets of its own",
+			       config->name, hold->owner->job);
+	if (strcmp(hold->target.path, config->path))
+		return bf_fail(err, BF_E_BUSY, EBUSY,
+			       "a session still writes target %s to %s, which is %s now; it is about to end, try again",
+			       config->name, hold->target.path, config->path);
+	return bf_target_check_size(&hold->target, source_bytes, err);
 }
 
 static int get_locked(struct bf_registry *r, struct bf_writer *owner,
@@ -186,31 +274,41 @@ static int get_locked(struct bf_registry *r, struct bf_writer *owner,
 		      uint64_t source_bytes, const struct bf_ledger *ledger,
 		      struct bf_hold **hold, struct bf_error *err)
 {
-	*hold = find_hold(r, config->name);
-	if (*hold && outlived(*hold, owner)) {
+	for (;;) {
+		if (find_idle(r, config->name, hold))
+			return bf_fail(err, BF_E_BUSY, EBUSY,
+				       "another session opens or closes target %s and does not come to an end; does %s still answer?",
+				       config->name, config->path);
+		if (!*hold)
+			return new_hold(r, owner, config, source_bytes, ledger,
+					hold, err);
+		if (!outlived(r, *hold, owner, config))
+			return share(*hold, owner, config, source_bytes, err);
 		drop_hold(r, *hold);
-		*hold = NULL;
 	}
-	if (!*hold)
-		return new_hold(r, owner, config, source_bytes, ledger, hold, err);
-	if ((*hold)->owner == owner)
-		return bf_target_check_size(&(*hold)->target, source_bytes, err);
-	return bf_fail(err, BF_E_IN_USE, EBUSY,
-		       "target %s is being written by job %s; give each job targets of its own",
-		       config->name, (*hold)->owner->job);
 }
 
-/* What is only kept, of targets that are configured no more. */
+/* What is only kept, and is configured no more or for another path. */
+static struct bf_hold *find_unconfigured(struct bf_registry *r)
+{
+	for (struct bf_hold *hold = r->holds; hold; hold = hold->next) {
+		const struct bf_target_config *config = find_config(r, hold->name);
+
+		if (!hold->users && !hold->busy &&
+		    (!config || strcmp(config->path, hold->target.path)))
+			return hold;
+	}
+	return NULL;
+}
+
+/* Only the caller changes the rules, so it may read them as they are. */
 static void drop_unconfigured(struct bf_registry *r)
 {
-	struct bf_hold *hold, *next;
+	struct bf_hold *hold;
 
 	pthread_mutex_lock(&r->lock);
-	for (hold = r->holds; hold; hold = next) {
-		next = hold->next;
-		if (!hold->users && !find_config(r, hold->target.name))
-			drop_hold(r, hold);
-	}
+	while ((hold = find_unconfigured(r)))
+		drop_hold(r, hold);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -222,9 +320,9 @@ void bf_registry_set_rules(struct bf_registry *registry,
 	registry->nr_peers = config->nr_peers;
 	registry->targets = config->targets;
 	registry->nr_targets = config->nr_targets;
-	drop_unconfigured(registry);
 	pthread_rwlock_unlock(&registry->rules_lock);
 	atomic_fetch_add(&registry->rules_version, 1);
+	drop_unconfigured(registry);
 }
 
 int bf_hold_get(struct bf_registry *registry, struct bf_writer *owner,
@@ -306,17 +404,6 @@ void bf_writer_put(struct bf_registry *registry, struct bf_writer *writer)
 	pthread_mutex_lock(&registry->lock);
 	put_writer(registry, writer);
 	pthread_mutex_unlock(&registry->lock);
-}
-
-/* With the lock held. Return: false when @deadline_ns has passed. */
-static bool wait_changed(struct bf_registry *r, uint64_t deadline_ns)
-{
-	struct timespec until = {
-		.tv_sec = (time_t)(deadline_ns / BF_NSEC_PER_SEC),
-		.tv_nsec = (long)(deadline_ns % BF_NSEC_PER_SEC),
-	};
-
-	return pthread_cond_timedwait(&r->changed, &r->lock, &until) != ETIMEDOUT;
 }
 
 int bf_writer_claim(struct bf_registry *registry, struct bf_writer *writer,

@@ -4,9 +4,11 @@
  * and which session is the writer of each job.
  *
  * Locks: @lock guards the two lists, and the writer and claimant of each job.
- * It is held while a target is opened (two sessions must not open one target
- * at the same time), never while a ledger is written or a peer is waited for.
- * A ledger's file locks are taken without @lock held.
+ * It is never held while a target is opened, looked at or closed, a ledger is
+ * written or a peer is waited for: a device that hangs must not stop the jobs
+ * that have nothing to do with it. Whoever works on a target marks its hold
+ * busy; who wants it waits for @changed. A ledger's file locks are taken without
+ * @lock held.
  */
 #ifndef BF_TARGET_REGISTRY_H
 #define BF_TARGET_REGISTRY_H
@@ -41,7 +43,7 @@ struct bf_registry {
 	uint64_t timeout_ns;		/* of a silent peer; 0: never */
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;		/* a writer or claimant is gone */
+	pthread_cond_t changed;		/* a writer, claimant or target's work is */
 	struct bf_hold *holds;
 	struct bf_writer *writers;
 	struct bf_pool *pool;		/* made with the first writer */
@@ -74,9 +76,11 @@ void bf_registry_set_rules(struct bf_registry *registry,
  */
 struct bf_hold {
 	struct bf_hold *next;
+	char name[BF_NAME_BYTES];
 	struct bf_writer *owner;	/* a reference */
 	uint32_t users;			/* sessions */
 	bool kept;
+	bool busy;			/* then @target is its worker's */
 	struct bf_target target;
 };
 

@@ -183,9 +183,16 @@ static int check_rules(struct bf_target_session *s, struct bf_error *err)
 		return bf_fail(err, BF_E_UNKNOWN_PEER, EACCES,
 			       "the key of peer %s was taken from the receiver's configuration while its session ran",
 			       s->peer_name);
-	for (uint32_t i = 0; i < s->nr_disks && !ret; i++)
+	for (uint32_t i = 0; i < s->nr_disks && !ret; i++) {
+		const struct bf_target *target = s->disks[i]->target;
+
 		ret = bf_registry_target(s->registry, session_key(s),
 					 s->disks[i]->open.target, &config, err);
+		if (!ret && strcmp(target->path, config.path))
+			ret = bf_fail(err, BF_E_CONNECTION, ESHUTDOWN,
+				      "target %s is %s no more in the receiver's configuration; connect again",
+				      config.name, target->path);
+	}
 	return ret;
 }
 
