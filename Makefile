@@ -143,6 +143,7 @@ install: user
 	install -D -m 644 -t $(SHARE)/man/man7 user/man/*.7
 	install -D -m 644 -t $(SHARE)/bash-completion/completions user/completion/*
 	install -D -m 644 -t $(SHARE)/doc/blkferry/examples user/examples/*
+	chmod 755 $(SHARE)/doc/blkferry/examples/hook-*
 	install -D -m 644 -t $(DESTDIR)$(UNITS) user/systemd/*
 	sed -i 's@/usr/sbin/@$(PREFIX)/sbin/@' $(DESTDIR)$(UNITS)/blkferry*.service
 	install -d -m 700 $(DESTDIR)/etc/blkferry/jobs

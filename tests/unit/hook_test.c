@@ -16,18 +16,29 @@ static struct bf_error err;
 
 static void succeeds(void)
 {
-	check_eq(bf_hook_run("pre-freeze", "test \"$BLKFERRY_JOB\" = web", "web",
+	check_eq(bf_hook_run("pre-freeze", "test \"$BLKFERRY_JOB\" = web", "web", NULL,
 			     10 * BF_NSEC_PER_SEC, -1, &err), 0);
+}
+
+static void knows_why(void)
+{
+	struct bf_error why;
+
+	bf_fail(&why, BF_E_DOWNTIME, ETIME, "30 s have \"passed\"");
+	check_eq(bf_hook_run("on-failure",
+			     "test \"$BLKFERRY_HOOK $BLKFERRY_ERROR\" = 'on-failure downtime-exceeded' &&"
+			     "test \"$BLKFERRY_TEXT\" = '30 s have \"passed\"'",
+			     "web", &why, 10 * BF_NSEC_PER_SEC, -1, &err), 0);
 }
 
 static void empty_is_success(void)
 {
-	check_eq(bf_hook_run("pre-freeze", "", "web", 0, -1, &err), 0);
+	check_eq(bf_hook_run("pre-freeze", "", "web", NULL, 0, -1, &err), 0);
 }
 
 static void fails(void)
 {
-	check(bf_hook_run("pre-freeze", "exit 3", "web", 10 * BF_NSEC_PER_SEC,
+	check(bf_hook_run("pre-freeze", "exit 3", "web", NULL, 10 * BF_NSEC_PER_SEC,
 			  -1, &err) < 0);
 	check_eq(err.code, BF_E_HOOK);
 	check_says(err.text, "pre-freeze");
@@ -36,7 +47,7 @@ static void fails(void)
 
 static void ended_by_signal(void)
 {
-	check(bf_hook_run("pre-freeze", "kill -TERM $$", "web",
+	check(bf_hook_run("pre-freeze", "kill -TERM $$", "web", NULL,
 			  10 * BF_NSEC_PER_SEC, -1, &err) < 0);
 	check_eq(err.code, BF_E_HOOK);
 	check_says(err.text, "signal 15");
@@ -52,7 +63,7 @@ static void hangs(void)
 	check(!pipe(ends));
 	snprintf(command, sizeof(command),
 		 "tail -f /dev/null 2>/proc/%d/fd/%d & wait", getpid(), ends[1]);
-	check_eq(bf_hook_run("pre-freeze", command, "web",
+	check_eq(bf_hook_run("pre-freeze", command, "web", NULL,
 			     200 * BF_NSEC_PER_MSEC, -1, &err), -ETIME);
 	check_eq(err.code, BF_E_HOOK);
 	check_says(err.text, "200ms");
@@ -66,7 +77,7 @@ static void ends_with_the_job(void)
 {
 	int stop = eventfd(1, 0);
 
-	check_eq(bf_hook_run("pre-freeze", "tail -f /dev/null", "web",
+	check_eq(bf_hook_run("pre-freeze", "tail -f /dev/null", "web", NULL,
 			     100 * BF_NSEC_PER_SEC, stop, &err), -ECANCELED);
 	check_eq(err.code, BF_E_CANCELLED);
 	close(stop);
@@ -75,6 +86,7 @@ static void ends_with_the_job(void)
 int main(void)
 {
 	tap_run("a command that succeeds", succeeds);
+	tap_run("a command on a failure knows which", knows_why);
 	tap_run("no command is success", empty_is_success);
 	tap_run("a failing command tells its status", fails);
 	tap_run("a killed command tells the signal", ended_by_signal);

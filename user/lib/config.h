@@ -20,7 +20,11 @@
  *	whole-disk = no
  *	timeout = 30s			of the network
  *	pre-freeze = COMMAND		run by /bin/sh, before the freeze
- *	post-cutover = COMMAND		after a thaw
+ *	pre-cutover = COMMAND		first of all in a cutover
+ *	post-thaw = COMMAND		after every thaw
+ *	post-cutover = COMMAND		after a thaw that follows a cutover
+ *	on-failure = COMMAND		rolled back, or the job has failed
+ *	description = TEXT, labels = TEXT	shown with the job
  *	hook-timeout = 60s
  *	override = CHECK ...		critical findings of the plan to go on with
  *	[disk NAME]			one or more, in order
@@ -63,6 +67,7 @@
 #define BF_NAME_BYTES		WIRE_NAME_BYTES
 #define BF_PATH_BYTES		1024
 #define BF_COMMAND_BYTES	1024
+#define BF_TEXT_BYTES		256
 
 enum bf_then { BF_THEN_HOLD, BF_THEN_POWEROFF, BF_THEN_THAW };
 
@@ -91,7 +96,12 @@ struct bf_job_config {
 	int level;			/* BF_LEVEL_AUTO, 0, 1..19 */
 	bool whole_disk;
 	char pre_freeze[BF_COMMAND_BYTES];
+	char pre_cutover[BF_COMMAND_BYTES];
+	char post_thaw[BF_COMMAND_BYTES];
 	char post_cutover[BF_COMMAND_BYTES];
+	char on_failure[BF_COMMAND_BYTES];
+	char description[BF_TEXT_BYTES];
+	char labels[BF_TEXT_BYTES];
 	uint64_t hook_timeout_ns;
 	char override[BF_PATH_BYTES];	/* names of checks (source/plan.h) */
 	struct bf_disk_config *disks;

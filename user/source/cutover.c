@@ -14,7 +14,6 @@
 #include "lib/log.h"
 #include "lib/units.h"
 #include "source/cutover_steps.h"
-#include "source/hook.h"
 
 #define SYNC_SHORT_NS (100 * BF_NSEC_PER_MSEC)
 #define SYNC_ROUNDS 5
@@ -324,9 +323,10 @@ void bf_cutover_unquiet(struct cutover *cutover)
 
 int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err)
 {
+	bool thawed = cutover->guardian;
 	int ret = 0;
 
-	if (cutover->guardian) {
+	if (thawed) {
 		ret = bf_thaw(&cutover->holders, cutover->guardian, err);
 		cutover->downtime_ns = bf_guardian_since_ns(cutover->guardian) ?
 			bf_now_ns() - bf_guardian_since_ns(cutover->guardian) :
@@ -335,6 +335,9 @@ int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err)
 		cutover->guardian = NULL;
 	}
 	bf_cutover_unquiet(cutover);
+	if (thawed)
+		bf_job_hook_tell(cutover->job, "post-thaw",
+				 cutover->job->config->post_thaw, NULL);
 	return ret;
 }
 
@@ -397,16 +400,17 @@ static void report(struct cutover *cutover, bool done,
 static int before_freeze(struct cutover *cutover, struct bf_error *err)
 {
 	struct bf_job *job = cutover->job;
-	int ret = find_holders(cutover, err);
+	int ret = bf_job_hook(job, "pre-cutover", job->config->pre_cutover,
+			      err);
 
+	if (!ret)
+		ret = find_holders(cutover, err);
 	if (!ret)
 		ret = approach(cutover, err);
 	if (!ret)
 		ret = bf_job_record_store(job, err);
 	if (!ret)
-		ret = bf_hook_run("pre-freeze", job->config->pre_freeze,
-				  job->config->name,
-				  job->config->hook_timeout_ns, job->end_fd,
+		ret = bf_job_hook(job, "pre-freeze", job->config->pre_freeze,
 				  err);
 	/* The hook may have mounted or unmounted something. */
 	if (!ret)
@@ -443,6 +447,8 @@ static void roll_back(struct cutover *cutover, const struct bf_error *why)
 		bf_log_error(&thaw);
 	bf_warn("job %s: the cutover was rolled back: %s",
 		cutover->job->config->name, why->text);
+	bf_job_hook_tell(cutover->job, "on-failure",
+			 cutover->job->config->on_failure, why);
 }
 
 int bf_cutover(struct bf_job *job, const struct bf_cutover_options *options,

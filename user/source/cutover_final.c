@@ -13,7 +13,6 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "source/cutover_steps.h"
-#include "source/hook.h"
 
 #define ASK_AGAIN_NS BF_NSEC_PER_SEC
 
@@ -216,9 +215,8 @@ static void after_thaw(struct cutover *cutover)
 	if (!*job->config->post_cutover)
 		return;
 	cutover->post_cutover = "ok";
-	if (bf_hook_run("post-cutover", job->config->post_cutover,
-			job->config->name, job->config->hook_timeout_ns,
-			job->end_fd, &cutover->post_error)) {
+	if (bf_job_hook(job, "post-cutover", job->config->post_cutover,
+			&cutover->post_error)) {
 		cutover->post_cutover = cutover->post_error.text;
 		bf_log_error(&cutover->post_error);
 	}

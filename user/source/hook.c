@@ -37,19 +37,24 @@ static void __attribute__((noreturn)) become_hook(char *const argv[],
 	_exit(127);
 }
 
-/* environ and BLKFERRY_JOB=@job; the strings stay where they are. */
-static char **environment(char *job)
+#define VARIABLES 4
+#define VARIABLE_BYTES (BF_ERROR_TEXT_BYTES + 32)
+
+/* environ and our own; all strings stay where they are. */
+static char **environment(char own[VARIABLES][VARIABLE_BYTES])
 {
 	size_t nr = 0;
 	char **envp;
 
 	while (environ[nr])
 		nr++;
-	envp = calloc(nr + 2, sizeof(*envp));
+	envp = calloc(nr + VARIABLES + 1, sizeof(*envp));
 	if (!envp)
 		return NULL;
 	memcpy(envp, environ, nr * sizeof(*envp));
-	envp[nr] = job;
+	for (size_t i = 0; i < VARIABLES; i++)
+		if (*own[i])
+			envp[nr++] = own[i];
 	return envp;
 }
 
@@ -128,17 +133,24 @@ static int run(const char *what, char *const argv[], char *const envp[],
 }
 
 int bf_hook_run(const char *what, const char *command, const char *job,
-		uint64_t timeout_ns, int stop_fd, struct bf_error *err)
+		const struct bf_error *why, uint64_t timeout_ns, int stop_fd,
+		struct bf_error *err)
 {
 	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)command,
 			       NULL };
+	char own[VARIABLES][VARIABLE_BYTES] = { "" };
 	_cleanup_free_ char **envp = NULL;
-	char variable[128];
 
 	if (!*command)
 		return 0;
-	snprintf(variable, sizeof(variable), "BLKFERRY_JOB=%s", job);
-	envp = environment(variable);
+	snprintf(own[0], VARIABLE_BYTES, "BLKFERRY_JOB=%s", job);
+	snprintf(own[1], VARIABLE_BYTES, "BLKFERRY_HOOK=%s", what);
+	if (why) {
+		snprintf(own[2], VARIABLE_BYTES, "BLKFERRY_ERROR=%s",
+			 bf_code_name(why->code));
+		snprintf(own[3], VARIABLE_BYTES, "BLKFERRY_TEXT=%s", why->text);
+	}
+	envp = environment(own);
 	if (!envp)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
 	return run(what, argv, envp, timeout_ns, stop_fd, err);

@@ -460,6 +460,9 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 		bf_job_set_reason(&job, BF_JOB_FAILED, err);
 	bf_job_monitor_stop(&job);
 	end_requests(&job);
+	if (ret)
+		bf_job_hook_tell(&job, "on-failure", options->config->on_failure,
+				 err);
 	*outcome = bf_job_status(&job);
 	if (!ret && job.power_off)
 		power_off(&job);

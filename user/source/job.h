@@ -14,7 +14,8 @@
  *	raw_bytes, wire_bytes, raw_rate, wire_rate, eta_ns (null: unknown),
  *	dirty_bytes, dirty_rate, projected_downtime_ns (null: unknown),
  *	max_downtime_ns, converging (true, false, null), epoch, receiver,
- *	last_pass {...}, cutover {...} once one was tried
+ *	last_pass {...}, cutover {...} once one was tried,
+ *	description, labels (as configured, "" if not)
  */
 #ifndef BF_SOURCE_JOB_H
 #define BF_SOURCE_JOB_H

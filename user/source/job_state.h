@@ -159,6 +159,14 @@ int bf_job_plan(struct bf_job *job, struct bf_error *err);
 int bf_job_find_holders(const struct bf_job *job, struct bf_holders *holders,
 			struct bf_error *err);
 
+/* ---- job_hooks.c: the operator's commands ---- */
+/* One that decides whether the cutover goes on. */
+int bf_job_hook(struct bf_job *job, const char *what, const char *command,
+		struct bf_error *err);
+/* One that is told what has happened; a failure of its own is logged. */
+void bf_job_hook_tell(struct bf_job *job, const char *what,
+		      const char *command, const struct bf_error *why);
+
 /* ---- job_record.c ---- */
 /* Fills in what is recorded of each disk; none is no failure. */
 int bf_job_record_load(struct bf_job *job, struct bf_error *err);

@@ -218,6 +218,10 @@ json_t *bf_job_status(struct bf_job *job)
 	put(status, "raw_rate", job->raw_rate);
 	put(status, "wire_rate", job->wire_rate);
 	put(status, "epoch", job->epoch);
+	json_object_set_new(status, "description",
+			    json_string(job->config->description));
+	json_object_set_new(status, "labels",
+			    json_string(job->config->labels));
 	json_object_set_new(status, "receiver",
 		json_string(*job->config->receiver ? job->config->receiver :
 			    "local"));
