@@ -3,14 +3,19 @@
  * cutover: the operator's chosen moment flows to the job; the outcome of the
  * freeze flows back: done, or rolled back and going on with passes.
  */
+#include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
+#include "cli/collect.h"
 #include "cli/jobs.h"
 #include "cli/output.h"
+#include "lib/cleanup.h"
 #include "lib/config.h"
+#include "lib/moment.h"
 #include "lib/units.h"
 
-static char *max_downtime_given, *then_given;
+static char *max_downtime_given, *then_given, *at_given;
 
 static const struct poptOption options[] = {
 	{ "max-downtime", 'd', POPT_ARG_STRING, &max_downtime_given, 0,
@@ -18,6 +23,8 @@ static const struct poptOption options[] = {
 	{ "then", 't', POPT_ARG_STRING, &then_given, 0,
 	  "what becomes of this machine (default: the job's)",
 	  "hold|poweroff|thaw" },
+	{ "at", 'a', POPT_ARG_STRING, &at_given, 0,
+	  "wait for this moment: 02:00, 2026-11-22 02:00, or +30m", "TIME" },
 	POPT_TABLEEND
 };
 
@@ -67,12 +74,42 @@ static int print_answer(const struct cli *cli, json_t *answer,
 	return cli_print_fields(stdout, columns, answer, err);
 }
 
+/* The job must be there now, not only then. */
+static int wait_for_moment(const struct cli *cli, struct bf_error *err)
+{
+	_cleanup_close_ int stop_fd = -1;
+	json_t *status = NULL;
+	char text[64];
+	time_t at;
+	int ret = bf_parse_moment(at_given, time(NULL), &at, err);
+
+	if (!ret && at < time(NULL))
+		return cli_usage(err, "--at %s has passed", at_given);
+	if (!ret)
+		ret = cli_collect_job(cli, cli->arguments[0], &status, err);
+	if (!ret)
+		ret = cli_stop_fd(&stop_fd, err);
+	json_decref(status);
+	if (ret)
+		return ret;
+	strftime(text, sizeof(text), "%F %T %Z", localtime(&at));
+	fprintf(stderr, "waiting until %s; interrupt it to call the cutover off\n",
+		text);
+	while (time(NULL) < at)
+		if (cli_stop_wait(stop_fd))
+			return bf_fail(err, BF_E_CANCELLED, ECANCELED,
+				       "the cutover was called off before its time");
+	return 0;
+}
+
 static int run(const struct cli *cli, struct bf_error *err)
 {
 	json_t *request = json_pack("{s:s}", "command", "cutover");
 	json_t *answer = NULL;
 	int ret = make_request(request, err);
 
+	if (!ret && at_given)
+		ret = wait_for_moment(cli, err);
 	if (ret) {
 		json_decref(request);
 		return ret;

@@ -19,6 +19,8 @@
  *	compression = auto|none|1..19	default auto
  *	whole-disk = no
  *	timeout = 30s			of the network
+ *	full-copies = 2			at once on this machine
+ *	start = 02:00			of a new job's first pass
  *	pre-freeze = COMMAND		run by /bin/sh, before the freeze
  *	pre-cutover = COMMAND		first of all in a cutover
  *	post-thaw = COMMAND		after every thaw
@@ -95,6 +97,8 @@ struct bf_job_config {
 	bool then_given;
 	int level;			/* BF_LEVEL_AUTO, 0, 1..19 */
 	bool whole_disk;
+	uint32_t full_copies;		/* at once on this machine */
+	int64_t start_s;		/* since the epoch; 0: at once */
 	char pre_freeze[BF_COMMAND_BYTES];
 	char pre_cutover[BF_COMMAND_BYTES];
 	char post_thaw[BF_COMMAND_BYTES];

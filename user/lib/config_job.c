@@ -9,8 +9,10 @@
 #include "lib/cleanup.h"
 #include "lib/config.h"
 #include "lib/config_table.h"
+#include "lib/moment.h"
 
 #define SECOND_NS 1000000000ull
+#define FULL_COPIES_MAX 64
 
 static int parse_then_field(const char *value, void *field, size_t bytes,
 			    struct bf_error *err)
@@ -20,6 +22,33 @@ static int parse_then_field(const char *value, void *field, size_t bytes,
 	int ret = bf_parse_then(value, &job->then, err);
 
 	job->then_given = !ret;
+	return ret;
+}
+
+static int parse_full_copies(const char *value, void *field, size_t bytes,
+			     struct bf_error *err)
+{
+	char *end;
+	unsigned long nr = strtoul(value, &end, 10);
+
+	if (*end || !nr || nr > FULL_COPIES_MAX)
+		return bf_fail(err, BF_E_CONFIG, EINVAL,
+			       "\"%.40s\" is not a number from 1 to %d", value,
+			       FULL_COPIES_MAX);
+	*(uint32_t *)field = nr;
+	return 0;
+}
+
+static int parse_start(const char *value, void *field, size_t bytes,
+		       struct bf_error *err)
+{
+	time_t at;
+	int ret = bf_parse_moment(value, time(NULL), &at, err);
+
+	if (ret)
+		err->code = BF_E_CONFIG;
+	else
+		*(int64_t *)field = at;
 	return ret;
 }
 
@@ -69,6 +98,8 @@ static const struct bf_config_key job_keys[] = {
 	JOB("compression", level, bf_field_level),
 	JOB("whole-disk", whole_disk, bf_field_bool),
 	JOB("timeout", timeout_ns, bf_field_timeout),
+	JOB("full-copies", full_copies, parse_full_copies),
+	JOB("start", start_s, parse_start),
 	JOB("pre-freeze", pre_freeze, bf_field_command),
 	JOB("pre-cutover", pre_cutover, bf_field_command),
 	JOB("post-thaw", post_thaw, bf_field_command),
@@ -106,6 +137,7 @@ void bf_job_config_defaults(struct bf_job_config *job, const char *name)
 		.hook_timeout_ns = 60 * SECOND_NS,
 		.then = BF_THEN_HOLD,
 		.level = BF_LEVEL_AUTO,
+		.full_copies = 2,
 	};
 	snprintf(job->name, sizeof(job->name), "%s", name);
 }

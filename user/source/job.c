@@ -25,6 +25,7 @@ const char *bf_job_state_name(enum bf_job_state state)
 {
 	static const char *const names[] = {
 		[BF_JOB_PLAN] = "plan",
+		[BF_JOB_QUEUED] = "queued",
 		[BF_JOB_CONNECTING] = "connecting",
 		[BF_JOB_FULL] = "full",
 		[BF_JOB_RESYNCING] = "resyncing",
@@ -319,6 +320,7 @@ static int run_states(struct bf_job *job, struct bf_error *err)
 	uint64_t wait_ns = BACKOFF_MIN_NS, passes = 0;
 	unsigned int tries = 0;
 
+	bf_job_wait_for_start(job);
 	for (;;) {
 		int ret = bf_job_ending(job) ? -ECANCELED : run_once(job, err);
 
@@ -383,6 +385,7 @@ static int init(struct bf_job *job, const struct bf_job_options *options,
 static void clean_up(struct bf_job *job)
 {
 	bf_job_disconnect(job);
+	bf_job_give_slot(job);
 	if (job->disks)
 		bf_job_close_disks(job);
 	bf_events_close(job->events);
@@ -449,7 +452,7 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	       struct bf_error *err)
 {
 	struct bf_job job = { .wake_fd = -1, .quit_fd = -1, .end_fd = -1,
-			      .peer_fd = -1 };
+			      .peer_fd = -1, .slot_fd = -1 };
 	int ret = init(&job, options, err);
 
 	if (!ret)

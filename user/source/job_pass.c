@@ -206,8 +206,14 @@ int bf_job_pass(struct bf_job *job, struct bf_error *err)
 {
 	int ret;
 
-	if (bf_job_whole_due(job))
-		return whole_pass(job, err);
+	if (bf_job_whole_due(job)) {
+		/* A copy made by hand is wanted now. */
+		ret = job->options->one_shot ? 0 : bf_job_take_slot(job, err);
+		if (!ret)
+			ret = whole_pass(job, err);
+		bf_job_give_slot(job);
+		return ret;
+	}
 	ret = run_pass(job, WIRE_PASS_DELTA, false, NULL, err);
 	if (!ret)
 		tell_pass(job, WIRE_PASS_DELTA);

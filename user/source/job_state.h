@@ -26,6 +26,7 @@
 
 enum bf_job_state {
 	BF_JOB_PLAN,
+	BF_JOB_QUEUED,
 	BF_JOB_CONNECTING,
 	BF_JOB_FULL,
 	BF_JOB_RESYNCING,
@@ -106,6 +107,7 @@ struct bf_job {
 	bool reconnect;			/* at once: only a request failed */
 	bool record_frozen;		/* it cannot be written any more */
 	bool power_off;			/* cut over, as the last thing to do */
+	int slot_fd;			/* of whole copies at once, or -1 */
 	int peer_fd;			/* pidfd of who asked for it, or -1 */
 	int wake_fd;			/* eventfd: a request, stop, cancel */
 	int quit_fd;			/* eventfd: ends the monitor */
@@ -166,6 +168,11 @@ int bf_job_hook(struct bf_job *job, const char *what, const char *command,
 /* One that is told what has happened; a failure of its own is logged. */
 void bf_job_hook_tell(struct bf_job *job, const char *what,
 		      const char *command, const struct bf_error *why);
+
+/* ---- job_queue.c: how many whole copies at once, and from when on ---- */
+int bf_job_take_slot(struct bf_job *job, struct bf_error *err);
+void bf_job_give_slot(struct bf_job *job);
+void bf_job_wait_for_start(struct bf_job *job);
 
 /* ---- job_record.c ---- */
 /* Fills in what is recorded of each disk; none is no failure. */
