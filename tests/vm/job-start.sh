@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2119
+# Policy: before its first pass a job looks at its own plan, and a critical
+# finding stops it until it is overridden by name; a rehearsal ends after the
+# first pass and the next run goes on from there; whole copies wait for their
+# turn and say so; hooks run in their order, know which one they are, and one
+# that fails before the freeze means no cutover.
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=240 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+wipefs+fsfreeze+jq+losetup+mountpoint+cmp+flock
+# shellcheck source=tests/lib.sh
+. /t/tests/lib.sh
+# shellcheck source=tests/vm/cutover.bash
+. /t/tests/vm/cutover.bash
+
+# A job with one disk that holds a mounted filesystem, and its receiver.
+set_up() {
+	begin_case
+	make_ext4 "$d0" data
+	start_receiver
+	write_job "$@"
+}
+
+run_job() {
+	blkferry run move --config "$job_dir/move.conf" \
+		--records-dir "$job_dir/source" "$@" 2>"$job_dir/move.log"
+}
+
+plan() { blkferry plan move --config "$job_dir/move.conf" "$@"; }
+
+plan_says_what_it_costs() {
+	set_up
+	plan --json >"$job_dir/plan"
+	jq -e '.go and .figures.copy_ns > 0 and .figures.resync_ns > 0
+		and .figures.disks[0].read_rate > 0' "$job_dir/plan"
+	jq -e '[.findings[] | select(.severity != "info" and .cure == null)] == []' "$job_dir/plan"
+	jq -e '.findings[] | select(.check == "receiver" and .severity == "info")' "$job_dir/plan"
+	jq -e ".findings[] | select(.check == \"mounted\" and .subject == \"$job_dir/data.mnt\")" "$job_dir/plan"
+	# The same rows, as text.
+	plan >"$job_dir/text"
+	grep -q '^the job can start' "$job_dir/text"
+	eq "$(grep -cE '^(critical|warning|info) ' "$job_dir/text")" \
+		"$(jq '.findings | length' "$job_dir/plan")" findings
+}
+
+target_too_small() {
+	set_up
+	truncate -s 8M "$job_dir/small"
+	sed -i "s@^path = .*@path = $job_dir/small@" "$job_dir/receiver.conf"
+	kill -HUP "$(cat "$job_dir/receiver.pid")"
+	wait_until 20 grep -q 'was read again' "$job_dir/receiver.log"
+	expect_status 7 plan
+	grep -q 'target-too-small' "$test_tmp/out"
+}
+
+# A filesystem below another mount cannot be frozen.
+critical_finding_stops() {
+	set_up
+	mount -t tmpfs none "$job_dir/data.mnt"
+	cleanup_fn umount "$job_dir/data.mnt"
+	expect_status 7 run_job
+	grep -q 'override = covered-mount' "$job_dir/move.log"
+	expect_status 3 run_job --override no-such-check
+	expect_status 0 run_job --override covered-mount --rehearse
+}
+
+rehearsal_ends() {
+	set_up
+	run_job --rehearse
+	eq "$(blkferry stats --json | jq '.trackers | length')" 1 trackers
+	start_job
+	wait_ready
+	eq "$(figure .mode)" delta "how the next run goes on"
+}
+
+waits_for_its_turn() {
+	set_up 'full-copies = 1'
+	mkdir -p /run/blkferry
+	exec {slot}>/run/blkferry/full-copy.0
+	flock "$slot"
+	start_job
+	wait_until 30 state_is queued
+	eq "$(figure .passes)" 0
+	exec {slot}>&-
+	wait_ready
+}
+
+waits_for_its_start() {
+	set_up 'start = +6s'
+	start_job
+	wait_until 30 state_is queued
+	wait_ready
+}
+
+# hook NAME: a line of the job's file.
+hook() { echo "$1 = echo \"\$BLKFERRY_JOB \$BLKFERRY_HOOK \$BLKFERRY_ERROR\" >>$job_dir/hooks"; }
+
+hooks_run_in_order() {
+	begin_case
+	make_ext4 "$d0" data
+	start_receiver
+	write_job "$(hook pre-cutover)" "$(hook pre-freeze)" "$(hook post-thaw)" \
+		"$(hook post-cutover)" "$(hook on-failure)"
+	start_job
+	wait_ready
+	cut_over --then thaw
+	eq "$(sed 's/ *$//' "$job_dir/hooks" | xargs)" \
+		"move pre-cutover move pre-freeze move post-thaw move post-cutover"
+}
+
+failing_hook_stops_it() {
+	begin_case
+	make_ext4 "$d0" data
+	start_receiver
+	write_job 'pre-cutover = exit 9' "$(hook on-failure)" "$(hook pre-freeze)"
+	start_job
+	wait_ready
+	expect_status 6 blkferry cutover move --then thaw
+	grep -q 'pre-cutover command ended with status 9' "$test_tmp/out"
+	eq "$(cat "$job_dir/hooks")" "move on-failure hook"
+	is_thawed "$job_dir/data.mnt"
+	wait_ready
+}
+
+labels_are_shown() {
+	set_up 'description = the shop' 'labels = site=berlin'
+	start_job
+	wait_ready
+	eq "$(figure '.description + "/" + .labels')" "the shop/site=berlin"
+	blkferry metrics --once >"$job_dir/metrics"
+	grep -q 'blkferry_job_info{job_name="move",state="ready".*description="the shop",labels="site=berlin"} 1' "$job_dir/metrics"
+	grep -qE '^blkferry_passes_total\{job_name="move"\} [1-9]' "$job_dir/metrics"
+	grep -qE '^blkferry_tracker_writes\{tracker="move.disk"' "$job_dir/metrics"
+}
+
+run_case "a plan says what the job costs, in text and JSON alike" plan_says_what_it_costs
+run_case "a target that is too small is critical" target_too_small
+run_case "a critical finding stops the run until it is overridden" critical_finding_stops
+run_case "a rehearsal ends after its first pass" rehearsal_ends
+run_case "a whole copy waits for its turn" waits_for_its_turn
+run_case "a job waits for its start" waits_for_its_start
+run_case "hooks run in their order" hooks_run_in_order
+run_case "a hook that fails before the freeze means no cutover" failing_hook_stops_it
+run_case "labels in status and metrics" labels_are_shown
