@@ -128,6 +128,8 @@ manual_names_all() {
 	while read -r code status; do
 		grep -qE "^$code	$status	" user/man/blkferry.8 ||
 			fail "the manual has no code $code with status $status"
+		grep -qE "^$code	T\{" user/man/blkferry-migration.7 ||
+			fail "troubleshooting has no code $code"
 	done < <(error_table)
 }
 
