@@ -345,6 +345,25 @@ static void a_slow_target_stops_nobody_else(void)
 	check(was_first);
 }
 
+/* Another job's progress is on its way to the same, slow, folder. */
+static void progress_waits_for_no_other_job(void)
+{
+	char path[96];
+	struct peer *p;
+	int fd;
+
+	fresh();
+	p = writer("web", 1, WIRE_CLAIM_RESTART);
+	snprintf(path, sizeof(path), "%s/.lock", records);
+	fd = open(path, O_RDWR);
+	check(fd >= 0);
+	check_eq(flock(fd, LOCK_SH), 0);
+	full_copy(p, 1);
+	check_eq(peer_cutover(p, 1), 0);
+	close(fd);
+	done();
+}
+
 static void two_sessions_open_one_target(void)
 {
 	struct wire_opened opened;
@@ -598,6 +617,8 @@ int main(void)
 	tap_run("an abandoned target is free", an_abandoned_target_is_free);
 	tap_run("a slow target stops nobody else",
 		a_slow_target_stops_nobody_else);
+	tap_run("progress waits for no other job",
+		progress_waits_for_no_other_job);
 	tap_run("two sessions open one target", two_sessions_open_one_target);
 	tap_run("a grown source is not complete",
 		a_grown_source_is_not_complete);

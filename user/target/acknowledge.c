@@ -261,10 +261,11 @@ static int check_barrier(const struct bf_target_session *s,
 	return 0;
 }
 
+/* The job is ours: nobody else stores it, and its targets stay the same. */
 static int store(const struct bf_target_session *s, struct bf_error *err)
 {
 	_cleanup_close_ int lock = -1;
-	int ret = bf_ledger_lock(s->registry->records_dir, &lock, err);
+	int ret = bf_ledger_lock_shared(s->registry->records_dir, &lock, err);
 
 	return ret ? ret : bf_ledger_store(s->registry->records_dir, s->ledger,
 					   err);

@@ -105,7 +105,8 @@ static int open_lock(const char *folder, const char *path, int *fd,
 	return 0;
 }
 
-int bf_ledger_lock(const char *folder, int *fd, struct bf_error *err)
+static int lock_folder(const char *folder, int how, int *fd,
+		       struct bf_error *err)
 {
 	char path[PATH_MAX];
 	int ret;
@@ -117,7 +118,7 @@ int bf_ledger_lock(const char *folder, int *fd, struct bf_error *err)
 	ret = open_lock(folder, path, fd, err);
 	if (ret)
 		return ret;
-	while (flock(*fd, LOCK_EX) < 0) {
+	while (flock(*fd, how) < 0) {
 		if (errno == EINTR)
 			continue;
 		ret = bf_fail(err, BF_E_RECORD, errno, "cannot lock %s: %s", path,
@@ -127,6 +128,16 @@ int bf_ledger_lock(const char *folder, int *fd, struct bf_error *err)
 		return ret;
 	}
 	return 0;
+}
+
+int bf_ledger_lock(const char *folder, int *fd, struct bf_error *err)
+{
+	return lock_folder(folder, LOCK_EX, fd, err);
+}
+
+int bf_ledger_lock_shared(const char *folder, int *fd, struct bf_error *err)
+{
+	return lock_folder(folder, LOCK_SH, fd, err);
 }
 
 int bf_ledger_lock_job(const char *folder, const char *peer, const char *job,

@@ -44,6 +44,12 @@ struct bf_ledger {
 /* Waits for the folder's lock; the descriptor's closing gives it back. */
 int bf_ledger_lock(const char *folder, int *fd, struct bf_error *err);
 /*
+ * The same, shared with others who only store what a job that is theirs has
+ * come to: no job waits for another one's disk. Whoever loads, loads what is
+ * durable.
+ */
+int bf_ledger_lock_shared(const char *folder, int *fd, struct bf_error *err);
+/*
  * The job's own lock, held by the one session in any process that may write.
  * BF_E_IN_USE if another process has it.
  */
