@@ -137,7 +137,7 @@ receiver_options() {
 
 # The receiver of the cases below.
 start_receiver() {
-	truncate -s 37M "$test_tmp/far.img"
+	truncate -s 37M "$test_tmp/far.img" "$test_tmp/slow.img"
 	cat >"$test_tmp/receiver.conf" <<-END
 		[receiver]
 		listen = 127.0.0.1:0
@@ -145,9 +145,11 @@ start_receiver() {
 		records = $test_tmp/far.records
 		[peer near]
 		key = $("$bf" key -g -k "$test_tmp/near.key")
-		targets = far
+		targets = far slow
 		[target far]
 		path = $test_tmp/far.img
+		[target slow]
+		path = $test_tmp/slow.img
 		[target unlisted]
 		path = $test_tmp/unlisted.img
 	END
@@ -163,6 +165,34 @@ over_tls() {
 		--json >"$test_tmp/json"
 	cmp "$source" "$test_tmp/far.img"
 	eq "$(jq -r .state "$test_tmp/json")" "done"
+}
+
+socket_is_there() { [ -n "$(find "$test_tmp/slow.run" -name '*.sock' 2>/dev/null)" ]; }
+
+# A copy that would take an hour ends as soon as its limit is taken away.
+set_while_it_runs() {
+	local job
+	"$bf" copy "$source" "$address/slow" --peer "$peer" --key "$test_tmp/near.key" \
+		--rate 4K --compression none --run-dir "$test_tmp/slow.run" \
+		--records-dir "$test_tmp/records" >"$test_tmp/slow.out" 2>&1 &
+	cleanup_fn kill $!
+	wait_until 20 socket_is_there
+	job=$(basename "$test_tmp"/slow.run/*.sock .sock)
+	eq "$("$bf" status "$job" --run-dir "$test_tmp/slow.run" --json |
+		jq .limits.rate_bytes)" 4096 "rate"
+	expect_status 3 "$bf" set "$job" rate=fast --run-dir "$test_tmp/slow.run"
+	expect_status 3 "$bf" set "$job" speed=1M --run-dir "$test_tmp/slow.run"
+	expect_status 3 "$bf" set "$job" rate --run-dir "$test_tmp/slow.run"
+	"$bf" set "$job" level=3 interval=1m cores=1 \
+		"rate-windows=mon-fri 00:00-24:00 8K, daily 00:00-24:00 4K" \
+		--run-dir "$test_tmp/slow.run" --json >"$test_tmp/json"
+	eq "$(jq -c '.limits | [.rate_bytes, .level, .interval_ns, .cores]' "$test_tmp/json")" \
+		'[4096,3,60000000000,1]' "limits"
+	eq "$(jq -r .limits.rate_windows "$test_tmp/json")" \
+		"mon+tue+wed+thu+fri 00:00-24:00 8K/s, daily 00:00-24:00 4K/s"
+	"$bf" set "$job" rate-windows=none rate=none --run-dir "$test_tmp/slow.run"
+	wait $!
+	cmp "$source" "$test_tmp/slow.img"
 }
 
 cut_over_stays() {
@@ -213,6 +243,7 @@ peer="" receiver="" address=""
 start_receiver
 run_case "options that belong to the other kind of target" receiver_options
 run_case "over TLS to a receiver" over_tls
+run_case "limits are changed while it runs" set_while_it_runs
 run_case "a target that was cut over is not written again" cut_over_stays
 run_case "a target that is not listed for this key" unlisted_target
 run_case "a source that the receiver does not know" unknown_source

@@ -8,7 +8,7 @@
 
 bf=${BLKFERRY:-build/blkferry}
 commands=(track untrack stats extents plan copy run receive status sync pause
-	resume cancel cutover thaw verify key metrics diag)
+	resume cancel cutover thaw verify set key metrics diag)
 
 nothing_given() {
 	expect_status 3 "$bf"

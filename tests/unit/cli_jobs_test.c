@@ -162,18 +162,22 @@ static void cutover_done(void)
 static void verify_proofs(void)
 {
 	static const struct { const char *answer; int status; } rows[] = {
-		{ "{\"identical\": true}", 0 },
-		{ "{\"identical\": false, \"disks\": [{\"name\": \"data\", "
+		{ "{\"equal\": true}", 0 },
+		{ "{\"equal\": true, \"disks\": [{\"name\": \"data\", "
+		  "\"skipped_ranges\": 3}]}", 0 },
+		{ "{\"equal\": false, \"disks\": [{\"name\": \"data\", "
 		  "\"differing_blocks\": 3, \"identical\": false}]}", 2 },
 		{ "{}", 2 },
-		{ "{\"identical\": \"yes\"}", 2 },
+		{ "{\"equal\": \"yes\"}", 2 },
 	};
 	char text[4096];
 
 	for (size_t i = 0; i < CLI_NR(rows); i++) {
 		serve(&job, rows[i].answer, 0);
 		check_eq(run(&cli_verify, "web", false, text), rows[i].status);
-		check_says(text, rows[i].status ? "differ" : "are equal");
+		check_says(text, rows[i].status ? "differ" :
+			   i ? "are equal except 3 skipped ranges" :
+			   "are identical");
 		check_eq(run(&cli_verify, "web", true, text), rows[i].status);
 		end(&job);
 	}

@@ -95,11 +95,11 @@ static void job_whole(void)
 	check(!strcmp(job.receiver, "192.0.2.1:4712"));
 	check(!strcmp(job.peer, PRINT));
 	check(!strcmp(job.key_path, "/etc/k"));
-	check_eq(job.interval_ns, 90000000000);
+	check_eq(job.limits.interval_ns, 90000000000);
 	check_eq(job.max_downtime_ns, 250000000);
 	check(job.then == BF_THEN_POWEROFF && job.then_given);
 	check_eq(job.hold_deadline_ns, 300000000000);
-	check_eq(job.level, 3);
+	check_eq(job.limits.level, 3);
 	check(job.whole_disk);
 	check(!strcmp(job.pre_freeze, "sync ; echo \"a # b\" = c # d"));
 	check_eq(job.hook_timeout_ns, 90000000000);
@@ -119,10 +119,10 @@ static void job_defaults(void)
 			  &job), 0);
 	check(job.disks[0].target_is_path && !job.disks[0].overwrite);
 	check(!*job.receiver && !job.then_given && job.then == BF_THEN_HOLD);
-	check_eq(job.interval_ns, 10000000000);
+	check_eq(job.limits.interval_ns, 10000000000);
 	check_eq(job.max_downtime_ns, 30000000000);
 	check_eq(job.hold_deadline_ns, 600000000000);
-	check_eq(job.level, BF_LEVEL_AUTO);
+	check_eq(job.limits.level, BF_LEVEL_AUTO);
 	check(!strcmp(job.key_path, BF_DEFAULT_KEY_PATH));
 	bf_job_config_free(&job);
 }

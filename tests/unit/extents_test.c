@@ -45,7 +45,7 @@ static uint64_t walk_all(struct bf_extents *e, uint64_t nr_blocks,
 	int ret;
 
 	*pieces = 0;
-	bf_walker_start(&w, e, nr_blocks, window);
+	bf_walker_start(&w, e, nr_blocks, NULL, window);
 	while ((ret = bf_walker_peek(&w, step, &x, NULL)) > 0) {
 		uint64_t bytes = x.length_bytes < step ? x.length_bytes : step;
 
@@ -199,7 +199,7 @@ static enum bf_code walk_code(struct script s, uint64_t nr_blocks)
 	struct bf_extent x;
 	int ret;
 
-	bf_walker_start(&w, &s.base, nr_blocks, window);
+	bf_walker_start(&w, &s.base, nr_blocks, NULL, window);
 	while ((ret = bf_walker_peek(&w, 4096, &x, &err)) > 0)
 		bf_walker_take(&w, x.length_bytes);
 	check(!ret || err.text[0]);
@@ -213,7 +213,7 @@ static void neighbours_join_across_windows(void)
 		struct bf_walker w;
 		struct bf_extent x;
 
-		bf_walker_start(&w, &s.base, 5, window);
+		bf_walker_start(&w, &s.base, 5, NULL, window);
 		check_eq(bf_walker_peek(&w, 1 << 20, &x, NULL), 1);
 		check_eq(x.offset_bytes, 0);
 		check_eq(x.length_bytes, 16384);
@@ -276,7 +276,7 @@ static void watermark_is_on_a_block(void)
 	s.say[1] = (struct bf_extent){ 131072, 8192 };
 	s.nr = 2;
 	s.total = 9;
-	bf_walker_start(&w, &s.base, 9, window);
+	bf_walker_start(&w, &s.base, 9, NULL, window);
 	check_eq(bf_walker_peek(&w, 1 << 20, &x, NULL), 1);
 	bf_walker_take(&w, 20480);	/* two blocks and a half */
 	check_eq(bf_walker_through(&w, &blocks), 16384);
@@ -290,6 +290,42 @@ static void watermark_is_on_a_block(void)
 	check_eq(blocks, 9);
 }
 
+/* Ranges that are skipped are nobody's, and count as dealt with. */
+static void skipped_ranges_are_left_out(void)
+{
+	struct bf_extent list[] = {
+		{ 4096, 4096 }, { 8192, 4096 }, { 20480, 4096 }, { 40960, 8192 },
+	};
+	const struct bf_ranges skip = { list, 4, 4 };
+	static const struct bf_extent told[] = {
+		{ 0, 4096 }, { 12288, 8192 }, { 24576, 16384 }, { 49152, 16384 },
+	};
+
+	for (size_t per_window = 1; per_window <= 2; per_window++) {
+		struct script s = script(per_window);
+		struct bf_walker w;
+		struct bf_extent x;
+		uint64_t blocks;
+
+		s.say[0] = (struct bf_extent){ 0, 32768 };
+		s.say[1] = (struct bf_extent){ 32768, 32768 };
+		s.nr = 2;
+		s.total = 16;
+		bf_walker_start(&w, &s.base, 16, &skip, window);
+		for (size_t i = 0; i < 4; i++) {
+			check_eq(bf_walker_peek(&w, 1 << 20, &x, NULL), 1);
+			check_eq(x.offset_bytes, told[i].offset_bytes);
+			check_eq(x.length_bytes, told[i].length_bytes);
+			check_eq(bf_walker_through(&w, &blocks), x.offset_bytes);
+			check_eq(blocks, x.offset_bytes / 4096);
+			bf_walker_take(&w, x.length_bytes);
+		}
+		check_eq(bf_walker_peek(&w, 1 << 20, &x, NULL), 0);
+		check_eq(w.skipped_bytes, 5 * 4096);
+		check_eq(w.bytes, 11 * 4096);
+	}
+}
+
 /* A commit in mid-walk lowers what the trailer counts. */
 static void commits_during_the_walk_are_counted(void)
 {
@@ -298,7 +334,7 @@ static void commits_during_the_walk_are_counted(void)
 	struct bf_extent x;
 	uint64_t through, blocks;
 
-	bf_walker_start(&w, e, begin(e).nr_blocks, window);
+	bf_walker_start(&w, e, begin(e).nr_blocks, NULL, window);
 	check_eq(bf_walker_peek(&w, 64 * K, &x, NULL), 1);
 	bf_walker_take(&w, 64 * K);
 	through = bf_walker_through(&w, &blocks);
@@ -390,6 +426,7 @@ int main(void)
 	tap_run("a walk that does not advance fails",
 		a_walk_that_does_not_advance_fails);
 	tap_run("a watermark is on a block", watermark_is_on_a_block);
+	tap_run("skipped ranges are left out", skipped_ranges_are_left_out);
 	tap_run("commits during the walk are counted",
 		commits_during_the_walk_are_counted);
 	tap_run("a file is sorted, merged and rounded",

@@ -79,7 +79,7 @@ write_job() {
 		key = $job_dir/source.key
 		interval = ${job_interval:-200ms}
 		timeout = 20s
-		whole-disk = yes
+		whole-disk = ${job_whole_disk:-yes}
 		$(printf '%s\n' "$@")
 		[disk disk]
 		device = ${source_device:-$d0}

@@ -16,7 +16,7 @@
 #include "lib/log.h"
 #include "lib/netlink.h"
 
-static char *extents_given, *peer_given, *key_given, *compression_given;
+static char *extents_given, *peer_given, *key_given, *compression_given, *rate_given;
 static int whole_disk_given, insecure_torn_given, overwrite_given;
 static int resync_given;
 
@@ -36,6 +36,9 @@ static const struct poptOption options[] = {
 	  "this host's key file (default " BF_DEFAULT_KEY_PATH ")", "PATH" },
 	{ "compression", 'c', POPT_ARG_STRING, &compression_given, 0,
 	  "auto, none or a level of zstd from 1 to 19", "LEVEL" },
+	{ "rate", 'r', POPT_ARG_STRING, &rate_given, 0,
+	  "of the network, 10M a second or 100Mbit; `blkferry set` changes it",
+	  "RATE" },
 	{ "insecure-torn", '\0', POPT_ARG_NONE, &insecure_torn_given, 0,
 	  "copy a disk in use without tracking: the copy is of no one moment",
 	  NULL },
@@ -102,11 +105,13 @@ static int set_up(struct bf_job_config *config, const struct cli *cli,
 	disk = &config->disks[0];
 	disk->overwrite = overwrite_given;
 	config->whole_disk = whole_disk_given;
-	if (compression_given) {
-		ret = bf_parse_level(compression_given, &config->level, err);
-		if (ret)
-			return ret;
-	}
+	if (compression_given)
+		ret = bf_limits_set(&config->limits, "compression",
+				    compression_given, err);
+	if (!ret && rate_given)
+		ret = bf_limits_set(&config->limits, "rate", rate_given, err);
+	if (ret)
+		return ret;
 	if (disk->target_is_path) {
 		if (peer_given || key_given)
 			return cli_usage(err, "--peer and --key are for a target HOST:PORT/NAME; %s is a path",

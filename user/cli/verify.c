@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* verify: the job compares both sides; "identical", or what differs, flows out. */
+/*
+ * verify: the job compares both sides; "equal", or what differs, flows out.
+ * "Identical" is said only of disks that were copied whole.
+ */
 #include <stdio.h>
 
 #include "cli/jobs.h"
@@ -13,17 +16,33 @@ static const struct cli_column columns[] = {
 	{ "differing_blocks", "differing blocks", CLI_COUNT },
 	{ "differing_bytes", "differing", CLI_SIZE },
 	{ "skipped_ranges", "skipped ranges", CLI_COUNT },
+	{ "skipped_bytes", "skipped", CLI_SIZE },
 	{ "identical", "identical", CLI_BOOL },
 	{ 0 },
 };
 
-static int print_text(const char *name, const json_t *answer, bool identical,
+static long long skipped_ranges(const json_t *disks)
+{
+	long long nr = 0;
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(disks, i, disk)
+		nr += json_integer_value(json_object_get(disk, "skipped_ranges"));
+	return nr;
+}
+
+static int print_text(const char *name, const json_t *answer, bool equal,
 		      struct bf_error *err)
 {
 	const json_t *disks = json_object_get(answer, "disks");
+	long long skipped = skipped_ranges(disks);
 
-	printf("%s: %s\n", name, identical ? "source and target are equal" :
-	       "source and target differ");
+	printf("%s: source and target %s", name,
+	       !equal ? "differ" : skipped ? "are equal" : "are identical");
+	if (equal && skipped)
+		printf(" except %lld skipped ranges", skipped);
+	printf("\n");
 	if (json_array_size(disks))
 		return cli_print_table(stdout, columns, disks, err);
 	return cli_print_fields(stdout, columns, answer, err);
@@ -32,7 +51,7 @@ static int print_text(const char *name, const json_t *answer, bool identical,
 static int run(const struct cli *cli, struct bf_error *err)
 {
 	json_t *answer = NULL;
-	bool identical;
+	bool equal;
 	int ret = cli_job_call(cli, cli->arguments[0],
 			       json_pack("{s:s}", "command", "verify"), true,
 			       &answer, err);
@@ -40,13 +59,13 @@ static int run(const struct cli *cli, struct bf_error *err)
 	if (ret)
 		return ret;
 	/* An answer that does not say so is no proof. */
-	identical = json_is_true(json_object_get(answer, "identical"));
+	equal = json_is_true(json_object_get(answer, "equal"));
 	if (cli->json)
 		cli_print_json(json_incref(answer));
 	else
-		ret = print_text(cli->arguments[0], answer, identical, err);
+		ret = print_text(cli->arguments[0], answer, equal, err);
 	json_decref(answer);
-	return ret ? ret : identical ? BF_EXIT_DONE : BF_EXIT_FALSE;
+	return ret ? ret : equal ? BF_EXIT_DONE : BF_EXIT_FALSE;
 }
 
 const struct cli_command cli_verify = {

@@ -13,6 +13,11 @@
  *	peer = SHA256:...		the receiver's fingerprint
  *	key = PATH			default /etc/blkferry/key
  *	interval = 10s			from the end of a pass to the next
+ *	rate = none			of the wire: "10M" a second, "100Mbit"
+ *	rate-windows = none		"mon-fri 08:00-18:00 20Mbit, ..."
+ *	cores = all			used at most
+ *	nice = 0			0..19, of the replicator
+ *	source-address = ADDRESS | INTERFACE	to connect from
  *	max-downtime = 30s
  *	then = hold|poweroff|thaw	needed if the job holds the root filesystem
  *	hold-deadline = 10m		power off after it when root is held
@@ -59,6 +64,7 @@
 
 #include "error.h"
 #include "identity.h"
+#include "limits.h"
 
 #define BF_JOBS_DIR		"/etc/blkferry/jobs"
 #define BF_RECEIVER_CONF	"/etc/blkferry/receiver.conf"
@@ -89,13 +95,14 @@ struct bf_job_config {
 	char receiver[BF_PATH_BYTES];	/* empty: every target is a path */
 	char peer[BF_FINGERPRINT_BYTES];
 	char key_path[BF_PATH_BYTES];
-	uint64_t interval_ns;
+	struct bf_limits limits;
+	uint32_t nice;
+	char source_address[BF_NAME_BYTES];
 	uint64_t max_downtime_ns;
 	uint64_t hold_deadline_ns;
 	uint64_t timeout_ns;
 	enum bf_then then;
 	bool then_given;
-	int level;			/* BF_LEVEL_AUTO, 0, 1..19 */
 	bool whole_disk;
 	uint32_t full_copies;		/* at once on this machine */
 	int64_t start_s;		/* since the epoch; 0: at once */

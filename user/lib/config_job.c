@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
@@ -66,6 +67,37 @@ static int parse_disk_target(const char *value, void *field, size_t bytes,
 	return bf_field_text(value, field, bytes, err);
 }
 
+static int parse_rate_field(const char *value, void *field, size_t bytes,
+			    struct bf_error *err)
+{
+	return bf_parse_limit_rate(value, field, err);
+}
+
+static int parse_windows_field(const char *value, void *field, size_t bytes,
+			       struct bf_error *err)
+{
+	return bf_parse_windows(value, field, err);
+}
+
+static int parse_cores_field(const char *value, void *field, size_t bytes,
+			     struct bf_error *err)
+{
+	return bf_limits_set(field, "cores", value, err);
+}
+
+static int parse_nice_field(const char *value, void *field, size_t bytes,
+			    struct bf_error *err)
+{
+	char *end;
+	unsigned long number = strtoul(value, &end, 10);
+
+	if (end == value || *end || *value == '-' || number > 19)
+		return bf_fail(err, BF_E_CONFIG, EINVAL,
+			       "\"%.40s\" is not a number from 0 to 19", value);
+	*(uint32_t *)field = number;
+	return 0;
+}
+
 /* Its keys go to the configuration itself. */
 static void *open_job(void *config, const char *name, struct bf_error *err)
 {
@@ -91,11 +123,16 @@ static const struct bf_config_key job_keys[] = {
 	JOB("receiver", receiver, bf_field_text),
 	JOB("peer", peer, bf_field_fingerprint),
 	JOB("key", key_path, bf_field_path),
-	JOB("interval", interval_ns, bf_field_interval),
+	JOB("interval", limits.interval_ns, bf_field_interval),
+	JOB("rate", limits.rate_bytes, parse_rate_field),
+	JOB("rate-windows", limits, parse_windows_field),
+	JOB("cores", limits, parse_cores_field),
+	JOB("nice", nice, parse_nice_field),
+	JOB("source-address", source_address, bf_field_text),
 	JOB("max-downtime", max_downtime_ns, bf_field_timeout),
 	JOB("then", then, parse_then_field),
 	JOB("hold-deadline", hold_deadline_ns, bf_field_timeout),
-	JOB("compression", level, bf_field_level),
+	JOB("compression", limits.level, bf_field_level),
 	JOB("whole-disk", whole_disk, bf_field_bool),
 	JOB("timeout", timeout_ns, bf_field_timeout),
 	JOB("full-copies", full_copies, parse_full_copies),
@@ -130,13 +167,15 @@ void bf_job_config_defaults(struct bf_job_config *job, const char *name)
 {
 	*job = (struct bf_job_config){
 		.key_path = BF_DEFAULT_KEY_PATH,
-		.interval_ns = 10 * SECOND_NS,
+		.limits = {
+			.interval_ns = 10 * SECOND_NS,
+			.level = BF_LEVEL_AUTO,
+		},
 		.max_downtime_ns = 30 * SECOND_NS,
 		.hold_deadline_ns = 600 * SECOND_NS,
 		.timeout_ns = 30 * SECOND_NS,
 		.hook_timeout_ns = 60 * SECOND_NS,
 		.then = BF_THEN_HOLD,
-		.level = BF_LEVEL_AUTO,
 		.full_copies = 2,
 	};
 	snprintf(job->name, sizeof(job->name), "%s", name);

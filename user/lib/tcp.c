@@ -5,6 +5,7 @@
  * within one deadline.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -136,7 +137,33 @@ static void set_no_delay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-static int connect_one(const struct addrinfo *at, uint64_t deadline_ns)
+static int bind_address(int fd, const struct addrinfo *peer, const char *from)
+{
+	_cleanup_(cleanup_addrinfo) struct addrinfo *own = NULL;
+	const struct addrinfo hints = {
+		.ai_family = peer->ai_family,
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICHOST,
+	};
+
+	if (getaddrinfo(from, NULL, &hints, &own))
+		return -EADDRNOTAVAIL;
+	return bind(fd, own->ai_addr, own->ai_addrlen) < 0 ? -errno : 0;
+}
+
+/* An interface by its name, else an address. */
+static int bind_from(int fd, const struct addrinfo *peer, const char *from)
+{
+	if (!from || !*from)
+		return 0;
+	if (!if_nametoindex(from))
+		return bind_address(fd, peer, from);
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, from,
+			  strlen(from) + 1) < 0 ? -errno : 0;
+}
+
+static int connect_one(const struct addrinfo *at, const char *from,
+		       uint64_t deadline_ns)
 {
 	_cleanup_close_ int fd = new_socket(at);
 	int error = 0, ret;
@@ -144,6 +171,9 @@ static int connect_one(const struct addrinfo *at, uint64_t deadline_ns)
 
 	if (fd < 0)
 		return fd;
+	ret = bind_from(fd, at, from);
+	if (ret)
+		return ret;
 	if (connect(fd, at->ai_addr, at->ai_addrlen) < 0) {
 		if (errno != EINPROGRESS)
 			return -errno;
@@ -162,21 +192,38 @@ static int connect_one(const struct addrinfo *at, uint64_t deadline_ns)
 int bf_tcp_connect(const char *address, uint64_t deadline_ns, int *fd,
 		   struct bf_error *err)
 {
+	return bf_tcp_connect_from(address, NULL, deadline_ns, fd, err);
+}
+
+static int cannot_connect(const char *address, const char *from, int error,
+			  struct bf_error *err)
+{
+	if (from && *from && (error == EADDRNOTAVAIL || error == ENODEV ||
+			      error == EPERM))
+		return bf_fail(err, BF_E_UNREACHABLE, error,
+			       "cannot connect from %s to %s: %s; source-address must be an address or interface of this host, of the receiver's family",
+			       from, address, strerror(error));
+	return bf_fail(err, BF_E_UNREACHABLE, error,
+		       "cannot connect to %s: %s; is `blkferry receive` running there, and does the firewall let the port through?",
+		       address, strerror(error));
+}
+
+int bf_tcp_connect_from(const char *address, const char *from,
+			uint64_t deadline_ns, int *fd, struct bf_error *err)
+{
 	_cleanup_(cleanup_addrinfo) struct addrinfo *list = NULL;
 	int ret = resolve(address, 0, &list, err);
 
 	if (ret)
 		return ret;
 	for (struct addrinfo *at = list; at; at = at->ai_next) {
-		ret = connect_one(at, deadline_ns);
+		ret = connect_one(at, from, deadline_ns);
 		if (ret >= 0) {
 			*fd = ret;
 			return 0;
 		}
 	}
-	return bf_fail(err, BF_E_UNREACHABLE, -ret,
-		       "cannot connect to %s: %s; is `blkferry receive` running there, and does the firewall let the port through?",
-		       address, strerror(-ret));
+	return cannot_connect(address, from, -ret, err);
 }
 
 static int listen_one(const struct addrinfo *at)

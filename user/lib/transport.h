@@ -78,6 +78,9 @@ int bf_transport_write_all(struct bf_transport *transport, const void *buffer,
 /* TCP: connect to "HOST:PORT", "[V6]:PORT" or "HOST"; listen likewise. */
 int bf_tcp_connect(const char *address, uint64_t deadline_ns, int *fd,
 		   struct bf_error *err);
+/* @from: an address of this host or the name of an interface; NULL or "": any. */
+int bf_tcp_connect_from(const char *address, const char *from,
+			uint64_t deadline_ns, int *fd, struct bf_error *err);
 int bf_tcp_listen(const char *address, int *fd, struct bf_error *err);
 /* Return: 0 and a connection, -EAGAIN if none waits, or a negative errno. */
 int bf_tcp_accept(int listener, int *fd);

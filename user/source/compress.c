@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "lib/cleanup.h"
 #include "lib/codec.h"
@@ -227,6 +228,9 @@ static void *worker_main(void *argument)
 	struct worker *w = argument;
 	struct bf_slot *slot;
 
+	/* Of this thread, as the kernel has it. */
+	if (w->workers->session->nice)
+		setpriority(PRIO_PROCESS, 0, w->workers->session->nice);
 	while ((slot = next_slot(w->workers))) {
 		slot->totals = (struct wire_totals){ 0 };
 		split_slot(w, slot);

@@ -198,7 +198,8 @@ static void forget_job(struct cutover *cutover)
 	if (bf_job_untrack(job, &err))
 		bf_log_error(&err);
 	/* The target's record is the truth. */
-	if (!job->record_frozen && bf_job_record_remove(job, &err))
+	if (!job->record_frozen && (bf_job_record_remove(job, &err) ||
+				    bf_job_skip_remove(job, &err)))
 		bf_log_error(&err);
 }
 

@@ -12,11 +12,13 @@
 #include "source/drain.h"
 
 void bf_walker_start(struct bf_walker *walker, struct bf_extents *extents,
-		     uint64_t nr_blocks, struct bf_extent *window)
+		     uint64_t nr_blocks, const struct bf_ranges *skip,
+		     struct bf_extent *window)
 {
 	*walker = (struct bf_walker){
 		.extents = extents,
 		.nr_blocks = nr_blocks,
+		.skip = skip,
 		.window = window,
 	};
 }
@@ -113,15 +115,55 @@ static int fill_window(struct bf_walker *w, struct bf_error *err)
 	return 1;
 }
 
-static void join(struct bf_walker *w)
+/* The first bytes of the window's next extent are dealt with. */
+static void consume(struct bf_walker *w, uint64_t bytes)
 {
-	const struct bf_extent *e = &w->window[w->next++];
+	struct bf_extent *e = &w->window[w->next];
 
+	w->blocks += blocks_of(w, bytes);
+	e->offset_bytes += bytes;
+	e->length_bytes -= bytes;
+	if (!e->length_bytes)
+		w->next++;
+}
+
+/* How much of the window's next extent is of one kind; *skip: of which. */
+static uint64_t next_run(const struct bf_walker *w, bool *skip)
+{
+	const struct bf_extent *e = &w->window[w->next], *range;
+	uint64_t end_bytes = e->offset_bytes + e->length_bytes, to_bytes;
+	size_t i;
+
+	*skip = false;
+	if (!w->skip)
+		return e->length_bytes;
+	i = bf_ranges_find(w->skip, e->offset_bytes);
+	if (i == w->skip->nr)
+		return e->length_bytes;
+	range = &w->skip->range[i];
+	*skip = range->offset_bytes <= e->offset_bytes;
+	to_bytes = *skip ? range->offset_bytes + range->length_bytes :
+			   range->offset_bytes;
+	return (to_bytes < end_bytes ? to_bytes : end_bytes) - e->offset_bytes;
+}
+
+static void join(struct bf_walker *w, uint64_t bytes)
+{
 	if (!w->head.length_bytes)
-		w->head.offset_bytes = e->offset_bytes;
-	w->head.length_bytes += e->length_bytes;
-	w->blocks += blocks_of(w, e->length_bytes);
-	w->bytes += e->length_bytes;
+		w->head.offset_bytes = w->window[w->next].offset_bytes;
+	w->head.length_bytes += bytes;
+	w->bytes += bytes;
+	consume(w, bytes);
+}
+
+/*
+ * Only in front of all that was joined: what is skipped counts as dealt with,
+ * and bf_walker_through must not count what lies beyond an untaken head.
+ */
+static void skip_run(struct bf_walker *w, uint64_t bytes)
+{
+	w->skipped_bytes += bytes;
+	consume(w, bytes);
 }
 
 static bool adjoins(const struct bf_walker *w)
@@ -136,12 +178,20 @@ int bf_walker_peek(struct bf_walker *walker, uint64_t want_bytes,
 {
 	while (walker->head.length_bytes < want_bytes) {
 		int ret = fill_window(walker, err);
+		uint64_t bytes;
+		bool skip;
 
 		if (ret < 0)
 			return ret;
 		if (!ret || !adjoins(walker))
 			break;
-		join(walker);
+		bytes = next_run(walker, &skip);
+		if (!skip)
+			join(walker, bytes);
+		else if (walker->head.length_bytes)
+			break;
+		else
+			skip_run(walker, bytes);
 	}
 	*out = walker->head;
 	return walker->head.length_bytes ? 1 : check_walked(walker, err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drain: the dirty extents of one generation of one disk, joined across the
- * windows in which their origin tells them, flow out in ascending order.
+ * windows in which their origin tells them and without the ranges that are
+ * skipped, flow out in ascending order.
  */
 #ifndef BF_SOURCE_DRAIN_H
 #define BF_SOURCE_DRAIN_H
@@ -12,6 +13,7 @@
 
 #include "lib/error.h"
 #include "source/extents.h"
+#include "source/ranges.h"
 
 /* As many as one answer of the module can hold. */
 #define BF_WALK_WINDOW_MAX (BLKFERRY_LEAF_BLOCKS / 2)
@@ -25,13 +27,17 @@ struct bf_walker {
 	uint64_t walked_to_bytes;	/* end of the last extent told */
 	bool end;			/* the trailer has been seen */
 	struct bf_extent head;		/* joined, not yet taken; length 0: none */
-	uint64_t blocks;		/* of all extents joined so far */
-	uint64_t bytes;
+	uint64_t blocks;		/* of all extents joined or skipped so far */
+	uint64_t bytes;			/* joined */
+	const struct bf_ranges *skip;	/* lent; NULL: nothing is skipped */
+	uint64_t skipped_bytes;
 	uint64_t committed_blocks;	/* set by whoever commits */
 };
 
+/* @skip: on blocks of the granularity, or NULL. */
 void bf_walker_start(struct bf_walker *walker, struct bf_extents *extents,
-		     uint64_t nr_blocks, struct bf_extent *window);
+		     uint64_t nr_blocks, const struct bf_ranges *skip,
+		     struct bf_extent *window);
 /*
  * The extent to go on with, joined until it is @want_bytes long or its
  * neighbour is not dirty. @out stays the walker's head until it is taken.

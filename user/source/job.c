@@ -233,9 +233,8 @@ static int serve(struct bf_job *job, struct bf_error *err)
 		bf_job_stop(job);
 	while (!ret && !done) {
 		struct bf_job_request *request;
-		uint64_t next_ns = bf_now_ns() + job->config->interval_ns;
 
-		bf_job_wait(job, next_ns);
+		bf_job_wait(job, bf_now_ns());
 		if (bf_job_ending(job))
 			return bf_fail(err, BF_E_CANCELLED, ECANCELED,
 				       "the operator ended it");
@@ -306,6 +305,8 @@ static int cancel(struct bf_job *job, struct bf_error *err)
 	/* A record on a disk that stays frozen cannot be removed. */
 	if (!ret && !job->record_frozen)
 		ret = bf_job_record_remove(job, err);
+	if (!ret && !job->record_frozen)
+		ret = bf_job_skip_remove(job, err);
 	bf_job_set_state(job, BF_JOB_CANCELLED);
 	bf_job_answer_all(job, BF_JOB_CANCEL);
 	if (ret)
@@ -360,7 +361,7 @@ static int init(struct bf_job *job, const struct bf_job_options *options,
 	job->requests_end = &job->requests;
 	pthread_mutex_init(&job->lock, NULL);
 	bf_converge_init(&job->converge);
-	job->settings.level = job->config->level;
+	bf_job_limits_init(job);
 	job->nr_disks = job->config->nr_disks;
 	job->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	job->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -422,7 +423,9 @@ static int prepare(struct bf_job *job, struct bf_error *err)
 		ret = bf_job_monitor_start(job, err);
 	if (!ret)
 		ret = bf_job_record_load(job, err);
-	return ret ? ret : bf_job_track(job, err);
+	if (!ret)
+		ret = bf_job_track(job, err);
+	return ret ? ret : bf_job_skip_load(job, err);
 }
 
 /*

@@ -188,6 +188,21 @@ static void queue_request(struct bf_job *job, struct bf_control_client *client,
 	enqueue(job, request);
 }
 
+/* Answered at once: it changes figures that others read. */
+static void set(struct bf_job *job, struct bf_control_client *client,
+		const json_t *request)
+{
+	struct bf_error err;
+	json_t *answer;
+
+	if (bf_job_set(job, request, &answer, &err)) {
+		bf_control_fail(client, &err);
+		return;
+	}
+	wake(job);
+	bf_control_answer(client, answer);
+}
+
 static void on_request(void *context, struct bf_control_client *client,
 		       json_t *json)
 {
@@ -200,6 +215,8 @@ static void on_request(void *context, struct bf_control_client *client,
 			    "the request names no \"command\"");
 	else if (!strcmp(name, "status"))
 		bf_control_answer(client, bf_job_status(job));
+	else if (!strcmp(name, "set"))
+		set(job, client, json);
 	else if (!strcmp(name, "thaw"))
 		refuse_text(client, BF_E_STATE,
 			    "nothing of this job is held: a freeze that is under way thaws by itself, `blkferry cancel` ends it now");
@@ -207,7 +224,7 @@ static void on_request(void *context, struct bf_control_client *client,
 		queue_request(job, client, json, command);
 	else
 		refuse_text(client, BF_E_USAGE,
-			    "a job understands status, sync, pause, resume, cancel, cutover, thaw and verify");
+			    "a job understands status, set, sync, pause, resume, cancel, cutover, thaw and verify");
 }
 
 int bf_job_control_start(struct bf_job *job, struct bf_error *err)
@@ -359,16 +376,17 @@ void bf_job_sleep(struct bf_job *job, uint64_t deadline_ns)
 		return;
 }
 
-void bf_job_wait(struct bf_job *job, uint64_t deadline_ns)
+void bf_job_wait(struct bf_job *job, uint64_t since_ns)
 {
 	struct pollfd fds[] = {
 		{ job->wake_fd, POLLIN, 0 },
 		{ job->events ? bf_events_fd(job->events) : -1, POLLIN, 0 },
 	};
-	uint64_t count, now_ns;
+	uint64_t count, now_ns, deadline_ns;
 
 	while (!bf_job_ending(job) && !has_request(job) &&
-	       (now_ns = bf_now_ns()) < deadline_ns) {
+	       (now_ns = bf_now_ns()) <
+	       (deadline_ns = since_ns + bf_job_interval_ns(job))) {
 		if (poll(fds, 2, wait_ms(deadline_ns - now_ns)) <= 0)
 			continue;
 		if (fds[0].revents &&

@@ -78,6 +78,8 @@ void bf_job_close_disks(struct bf_job *job)
 
 		if (disk->extents)
 			disk->extents->ops->close(disk->extents);
+		bf_ranges_free(&disk->skip);
+		bf_ranges_free(&disk->unsent);
 		if (disk->fd >= 0)
 			close(disk->fd);
 	}

@@ -108,6 +108,8 @@ static void fill_disks(struct bf_job *job)
 			.target = is_local(job) ? disk->config->name :
 						  disk->config->target,
 			.extents = disk->extents,
+			.skip = &job->disks[i].skip,
+			.unsent = &job->disks[i].unsent,
 		};
 		memcpy(out->source_uuid, disk->tracker.uuid,
 		       sizeof(out->source_uuid));
@@ -122,10 +124,13 @@ int bf_job_open_session(struct bf_job *job, bool read_only,
 		.peer = job->config->peer,
 		/* A disk may take its time, a network may not. */
 		.timeout_ns = is_local(job) ? 0 : job->config->timeout_ns,
+		.nice = job->config->nice,
 		.settings = &job->settings,
 		.disks = job->session_disks,
 		.nr_disks = job->nr_disks,
 		.read_only = read_only,
+		.begun = bf_job_skip,
+		.begun_context = job,
 	};
 	struct bf_session *session;
 	int ret = load_keys(job, err);
@@ -137,6 +142,7 @@ int bf_job_open_session(struct bf_job *job, bool read_only,
 		return ret;
 	if (!is_local(job)) {
 		options.address = job->config->receiver;
+		options.from = job->config->source_address;
 		options.tls = job->tls;
 	}
 	ret = bf_session_open(&session, &options, err);

@@ -77,25 +77,27 @@ static json_t *describe(const struct bf_job *job, enum wire_pass_kind kind)
 
 	for (uint32_t i = 0; i < job->nr_disks; i++) {
 		const struct bf_pass_disk_result *disk = &result->disks[i];
-		json_t *entry = json_pack("{ss, sI, sI, sI, sI}", "name",
+		json_t *entry = json_pack("{ss, sI, sI, sI, sI, sI}", "name",
 			job->disks[i].config->name, "generation",
 			(json_int_t)disk->generation, "blocks",
 			(json_int_t)disk->nr_blocks, "data_bytes",
 			(json_int_t)disk->data_bytes, "zero_bytes",
-			(json_int_t)disk->zero_bytes);
+			(json_int_t)disk->zero_bytes, "skipped_bytes",
+			(json_int_t)disk->skipped_bytes);
 
 		if (disk->writes != UINT64_MAX)
 			json_object_set_new(entry, "writes",
 					    json_integer(disk->writes));
 		json_array_append_new(disks, entry);
 	}
-	return json_pack("{ss, sI, sI, sI, sI, sI, sI, sI, sI, sI, so}",
+	return json_pack("{ss, sI, sI, sI, sI, sI, sI, sI, sI, sI, sI, so}",
 			 "kind", kind_name(kind),
 			 "blocks", (json_int_t)result->nr_blocks,
 			 "raw_bytes", (json_int_t)result->raw_bytes,
 			 "data_bytes", (json_int_t)result->data_bytes,
 			 "zero_bytes", (json_int_t)result->zero_bytes,
 			 "compared_bytes", (json_int_t)result->compared_bytes,
+			 "skipped_bytes", (json_int_t)result->skipped_bytes,
 			 "wire_bytes", (json_int_t)result->wire_bytes,
 			 "duration_ns", (json_int_t)result->duration_ns,
 			 "begin_ns", (json_int_t)result->begin_ns,
@@ -145,6 +147,12 @@ static void tell_pass(const struct bf_job *job, enum wire_pass_kind kind)
 	const struct bf_pass_result *result = job->result;
 	char raw[BF_UNIT_TEXT_BYTES], wire[BF_UNIT_TEXT_BYTES];
 	char time[BF_UNIT_TEXT_BYTES], compared[BF_UNIT_TEXT_BYTES];
+	char skipped[BF_UNIT_TEXT_BYTES];
+
+	if (result->skipped_bytes)
+		bf_info("job %s: %s of free space and swap were skipped",
+			job->config->name,
+			bf_format_size(result->skipped_bytes, skipped));
 
 	bf_format_size(result->raw_bytes, raw);
 	bf_format_size(result->wire_bytes, wire);
@@ -177,6 +185,13 @@ static enum wire_pass_kind whole_kind(struct bf_job *job)
 	return bf_job_in_doubt(job) ? WIRE_PASS_RESYNC : WIRE_PASS_FULL;
 }
 
+static void whole_again(struct bf_job_disk *disk)
+{
+	if (disk->in_doubt)	/* all was compared, what was left out before too */
+		bf_ranges_free(&disk->unsent);
+	disk->whole = disk->in_doubt = false;
+}
+
 static int whole_pass(struct bf_job *job, struct bf_error *err)
 {
 	enum wire_pass_kind kind = whole_kind(job);
@@ -196,10 +211,11 @@ static int whole_pass(struct bf_job *job, struct bf_error *err)
 		return ret;
 	/* disk->seen stays: it says up to where reasons were cleared. */
 	for (uint32_t i = 0; i < job->nr_disks; i++)
-		job->disks[i].whole = job->disks[i].in_doubt = false;
+		whole_again(&job->disks[i]);
 	job->target_complete = true;
 	tell_pass(job, kind);
-	return bf_job_record_store(job, err);
+	ret = bf_job_skip_store(job, err);
+	return ret ? ret : bf_job_record_store(job, err);
 }
 
 int bf_job_pass(struct bf_job *job, struct bf_error *err)

@@ -233,7 +233,7 @@ static int claim(struct bf_job *job, const struct decision *decision,
 	ret = bf_session_claim(job->session, job->epoch, again, err);
 	if (!ret && again)
 		ret = restart(job, decision->way == BF_RESUME_RESYNC, err);
-	return ret;
+	return ret ? ret : bf_job_unskip(job, err);
 }
 
 /*

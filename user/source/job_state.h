@@ -78,6 +78,8 @@ struct bf_job_disk {
 	struct bf_reasons seen;
 	uint64_t whole_generation, whole_sector;	/* committed before that */
 	bool in_doubt;			/* that pass compares digests */
+	struct bf_ranges skip;		/* by the running full pass */
+	struct bf_ranges unsent;	/* what the target lacks, the job's thread's */
 	/* By lock. */
 	uint64_t dirty_bytes;
 	uint64_t generation;
@@ -97,7 +99,8 @@ struct bf_job {
 	struct bf_events *events;
 	struct bf_identity *identity;
 	struct bf_tls *tls;
-	struct bf_session_settings settings;
+	struct bf_session_settings settings;	/* what holds at this moment */
+	cpu_set_t given_cores;		/* when it was started */
 	struct bf_local_target *local;
 	struct bf_pass_result *result;	/* of the last pass */
 	uint64_t epoch;			/* claimed by the session */
@@ -124,6 +127,7 @@ struct bf_job {
 	char resync_reason[256];	/* of the last, the job's thread's */
 	struct bf_error reason;		/* why it failed or waits */
 	struct bf_session *session;
+	struct bf_limits limits;	/* as configured, then as set */
 	bool stop, cancel, pause;	/* asked for */
 	struct bf_job_request *requests, **requests_end;
 	struct bf_control_client *asking;	/* gets progress events */
@@ -180,6 +184,15 @@ int bf_job_record_load(struct bf_job *job, struct bf_error *err);
 int bf_job_record_store(struct bf_job *job, struct bf_error *err);
 int bf_job_record_remove(struct bf_job *job, struct bf_error *err);
 
+/* ---- job_skip.c: free space and swap are left out ---- */
+/* bf_session_options.begun: fills in disk->skip, adds it to disk->unsent. */
+int bf_job_skip(void *job, struct bf_error *err);
+int bf_job_skip_load(struct bf_job *job, struct bf_error *err);
+int bf_job_skip_store(struct bf_job *job, struct bf_error *err);
+int bf_job_skip_remove(struct bf_job *job, struct bf_error *err);
+/* With whole-disk: what was left out before becomes dirty. */
+int bf_job_unskip(struct bf_job *job, struct bf_error *err);
+
 /* ---- job_resume.c: how to go on ---- */
 /* Opens a session, decides how to go on, claims. */
 int bf_job_connect(struct bf_job *job, struct bf_error *err);
@@ -217,6 +230,16 @@ int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err)
 uint64_t bf_job_dirty_bytes(struct bf_job *job);	/* asks the module */
 struct bf_forecast bf_job_forecast(struct bf_job *job);
 
+/* ---- job_limits.c ---- */
+void bf_job_limits_init(struct bf_job *job);
+/* Each second: a rate window may have begun or ended. */
+void bf_job_limits_tick(struct bf_job *job);
+uint64_t bf_job_interval_ns(struct bf_job *job);
+json_t *bf_job_limits_status(const struct bf_job *job);	/* with the lock */
+/* KEY: "value" of each limit to change; all of them, or none on an error. */
+int bf_job_set(struct bf_job *job, const json_t *request, json_t **answer,
+	       struct bf_error *err);
+
 /* ---- job_verify.c ---- */
 int bf_job_verify(struct bf_job *job, json_t **report, struct bf_error *err);
 
@@ -241,8 +264,9 @@ void bf_job_refuse_all(struct bf_job *job, enum bf_job_command command,
 		       const struct bf_error *err);
 /* Until @deadline_ns or the next word of anybody. */
 void bf_job_sleep(struct bf_job *job, uint64_t deadline_ns);
-/* Until @deadline_ns, a request, an event of a tracker or an end. */
-void bf_job_wait(struct bf_job *job, uint64_t deadline_ns);
+/* Until the interval since @since_ns is over, which may be changed meanwhile; a
+ * request, an event of a tracker or an end. */
+void bf_job_wait(struct bf_job *job, uint64_t since_ns);
 
 /* ---- job_status.c ---- */
 json_t *bf_job_status(struct bf_job *job);

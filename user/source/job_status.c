@@ -229,6 +229,7 @@ json_t *bf_job_status(struct bf_job *job)
 	add_pass(job, status);
 	add_forecast(job, status);
 	add_reason(job, status);
+	json_object_set_new(status, "limits", bf_job_limits_status(job));
 	if (job->last_pass)
 		json_object_set(status, "last_pass", job->last_pass);
 	if (job->cutover)
@@ -281,6 +282,7 @@ static void *monitor(void *context)
 			tell_alive(job);
 		if (ready || atomic_load(&job->frozen))
 			continue;
+		bf_job_limits_tick(job);
 		sample(job);
 		tell_progress(job);
 	}

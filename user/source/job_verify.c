@@ -217,6 +217,7 @@ static int compare(struct bf_job *job, struct verify_disk *verify, bool first,
 		   struct bf_error *err)
 {
 	_cleanup_(suspects_free) struct suspects before = verify->suspects;
+	_cleanup_(bf_ranges_free) struct bf_ranges sent = { 0 };
 	struct comparison comparison = { .before = first ? NULL : &before };
 	uint32_t block_bytes = verify->disk->tracker.granularity_bytes;
 	struct bf_verify_result result;
@@ -231,8 +232,12 @@ static int compare(struct bf_job *job, struct verify_disk *verify, bool first,
 	/* Whole disks in larger blocks first: fewer digests travel. */
 	if (first && block_bytes < BLOCK_BYTES)
 		block_bytes = BLOCK_BYTES;
+	if (first && bf_ranges_complement(&verify->disk->unsent,
+					  verify->disk->size_bytes, &sent))
+		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
 	ret = bf_session_verify(job->session, verify->index,
-				first ? NULL : before.extents, before.nr,
+				first ? sent.range : before.extents,
+				first ? sent.nr : before.nr,
 				block_bytes, on_differ, &comparison, &result,
 				err);
 	if (ret)
@@ -286,30 +291,48 @@ static int verify_round(struct bf_job *job, struct verify_disk *verifies,
 	return ret;
 }
 
+static json_t *describe_skipped(const struct bf_ranges *unsent)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < unsent->nr; i++)
+		json_array_append_new(list, json_pack("{sI, sI}", "offset_bytes",
+			(json_int_t)unsent->range[i].offset_bytes,
+			"length_bytes",
+			(json_int_t)unsent->range[i].length_bytes));
+	return list;
+}
+
+/* Only whole disks are called identical: what was left out is not compared. */
 static json_t *describe(struct bf_job *job, const struct verify_disk *verifies,
 			unsigned int rounds)
 {
 	json_t *disks = json_array();
-	bool identical = true;
+	bool identical = true, equal = true;
 
 	for (uint32_t i = 0; i < job->nr_disks; i++) {
 		const struct verify_disk *verify = &verifies[i];
+		const struct bf_ranges *unsent = &verify->disk->unsent;
 		bool same = !verify->differing_bytes;
-		json_t *entry = json_pack("{ss, sI, sI, sI, si, sb}",
+		json_t *entry = json_pack("{ss, sI, sI, sI, sI, sI, so, sb, sb}",
 			"name", verify->disk->config->name,
 			"compared_bytes", (json_int_t)verify->compared_bytes,
 			"differing_blocks", (json_int_t)verify->differing_blocks,
 			"differing_bytes", (json_int_t)verify->differing_bytes,
-			"skipped_ranges", 0, "identical", same);
+			"skipped_ranges", (json_int_t)unsent->nr,
+			"skipped_bytes", (json_int_t)bf_ranges_bytes(unsent),
+			"skipped", describe_skipped(unsent),
+			"equal", same, "identical", same && !unsent->nr);
 
 		if (verify->differing_bytes)
 			json_object_set_new(entry, "first_offset_bytes",
 				json_integer(verify->first.offset_bytes));
 		json_array_append_new(disks, entry);
-		identical = identical && same;
+		equal = equal && same;
+		identical = identical && same && !unsent->nr;
 	}
-	return json_pack("{sb, si, so}", "identical", identical, "rounds",
-			 rounds, "disks", disks);
+	return json_pack("{sb, sb, si, so}", "equal", equal, "identical",
+			 identical, "rounds", rounds, "disks", disks);
 }
 
 static bool any_differs(const struct bf_job *job,

@@ -194,11 +194,25 @@ static int send_next(struct pass *p, uint32_t disk, struct bf_error *err)
 		return ret;
 	}
 	note_extents(&p->result->disks[disk], slot);
+	if (s->disks[disk].unsent)
+		bf_ranges_subtract(s->disks[disk].unsent, slot->extents,
+				   slot->nr_extents);
 	s->queued_raw_bytes += slot->raw_bytes;
 	bf_send_slot(s, slot);
 	bf_read_release(s, slot);
 	bf_commit_step(s, disk);
 	return 1;
+}
+
+/* What turned out to be skipped was planned, too. */
+static void plan_less(struct bf_session *s, struct bf_pass_disk *d)
+{
+	uint64_t more = s->walker.skipped_bytes - d->skipped_bytes;
+
+	d->skipped_bytes = s->walker.skipped_bytes;
+	if (more)
+		atomic_fetch_sub_explicit(&s->progress.planned_bytes, more,
+					  memory_order_relaxed);
 }
 
 static int send_disk(struct pass *p, uint32_t disk, struct bf_error *err)
@@ -211,13 +225,15 @@ static int send_disk(struct pass *p, uint32_t disk, struct bf_error *err)
 	d->compared_bytes = 0;
 	atomic_store_explicit(&s->progress.disk, disk, memory_order_relaxed);
 	bf_walker_start(&s->walker, s->disks[disk].extents,
-			d->generation.nr_blocks, s->window);
+			d->generation.nr_blocks, p->kind == WIRE_PASS_FULL ?
+			s->disks[disk].skip : NULL, s->window);
 	if (p->kind == WIRE_PASS_RESYNC && s->disks[disk].in_doubt)
 		ret = bf_resync_start(s, disk, err);
 	if (ret)
 		return ret;
 	do {
 		ret = send_next(p, disk, err);
+		plan_less(s, d);
 	} while (ret > 0);
 	d->planned_bytes = s->walker.bytes;
 	return !ret && s->resyncing ? bf_resync_end(s, d, err) : ret;
@@ -285,6 +301,8 @@ static void report_disk(const struct bf_session *s, uint32_t i,
 	r->writes = g->writes;
 	r->reasons = g->reasons;
 	disk_totals(s, i, &r->data_bytes, &r->zero_bytes);
+	r->skipped_bytes = s->pass_disks[i].skipped_bytes;
+	result->skipped_bytes += r->skipped_bytes;
 	result->nr_blocks += r->nr_blocks;
 	result->data_bytes += r->data_bytes;
 	result->zero_bytes += r->zero_bytes;
@@ -308,6 +326,7 @@ static void announce(struct bf_session *s, enum wire_pass_kind kind)
 		struct bf_pass_disk *d = &s->pass_disks[i];
 
 		d->before = s->sent[i];
+		d->skipped_bytes = 0;
 		planned_bytes += d->generation.nr_blocks *
 				 s->disks[i].extents->granularity_bytes;
 		bf_send_begin(s, i, kind);
@@ -367,6 +386,8 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 	session->resyncing = false;
 	ret = begin_all(session, err);
 	result->begin_ns = bf_now_ns() - start_ns;
+	if (!ret && kind == WIRE_PASS_FULL && session->begun)
+		ret = session->begun(session->begun_context, err);
 	if (!ret)
 		ret = send_all(&p, complete, err);
 	if (!ret)

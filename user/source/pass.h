@@ -19,6 +19,7 @@
 #include "lib/error.h"
 #include "lib/transport.h"
 #include "source/extents.h"
+#include "source/ranges.h"
 
 struct bf_session_disk {
 	const char *name;		/* for words */
@@ -29,6 +30,12 @@ struct bf_session_disk {
 	struct bf_extents *extents;
 	/* A pass of kind WIRE_PASS_RESYNC asks for digests of this disk. */
 	bool in_doubt;
+	/*
+	 * The caller's. What a full pass leaves out: filled in by begun(), for
+	 * that pass only. What the target therefore lacks: here everything that
+	 * is sent is taken out of it.
+	 */
+	struct bf_ranges *skip, *unsent;
 	/* Out: what the target knows (OPENED), and after the claim its cookie. */
 	struct wire_opened opened;
 	uint8_t cookie[16];
@@ -43,6 +50,8 @@ struct bf_session_settings {
 struct bf_session_options {
 	const char *job;
 	const char *address;		/* NULL: use transport */
+	const char *from;		/* address or interface to connect from */
+	int nice;			/* 0..19, of the threads that work */
 	const char *peer;		/* fingerprint that must answer */
 	struct bf_tls *tls;
 	struct bf_transport *transport;	/* taken over; in-process target */
@@ -52,6 +61,9 @@ struct bf_session_options {
 	struct bf_session_disk *disks;		/* the caller's, outlives it */
 	uint32_t nr_disks;
 	bool read_only;			/* OPEN read-only, no claim: verify */
+	/* A full pass has begun on all disks; nothing of it is sent yet. */
+	int (*begun)(void *context, struct bf_error *err);
+	void *begun_context;
 };
 
 struct bf_session;
@@ -87,7 +99,7 @@ struct bf_pass_disk_result {
 	uint64_t generation;
 	uint64_t nr_blocks;
 	uint64_t writes;		/* UINT64_MAX: not known */
-	uint64_t data_bytes, zero_bytes;
+	uint64_t data_bytes, zero_bytes, skipped_bytes;
 	struct bf_reasons reasons;
 	struct bf_extent still_written[16];	/* first extents, for words */
 	size_t nr_still_written;
@@ -96,7 +108,7 @@ struct bf_pass_disk_result {
 struct bf_pass_result {
 	uint64_t nr_blocks;		/* over all disks */
 	uint64_t raw_bytes;		/* of the generation's blocks */
-	uint64_t data_bytes, zero_bytes;
+	uint64_t data_bytes, zero_bytes, skipped_bytes;
 	uint64_t compared_bytes;	/* by digests */
 	uint64_t wire_bytes;
 	uint64_t duration_ns, begin_ns;

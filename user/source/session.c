@@ -301,7 +301,7 @@ static int connect_peer(const struct bf_session_options *o,
 	struct bf_transport *t;
 	int fd, ret;
 
-	ret = bf_tcp_connect(o->address, deadline_ns, &fd, err);
+	ret = bf_tcp_connect_from(o->address, o->from, deadline_ns, &fd, err);
 	if (!ret)
 		ret = bf_transport_tls(&t, o->tls, fd, err);
 	if (ret)
@@ -463,6 +463,9 @@ int bf_session_open(struct bf_session **session,
 	s->disks = options->disks;
 	s->nr_disks = options->nr_disks;
 	s->read_only = options->read_only;
+	s->nice = options->nice;
+	s->begun = options->begun;
+	s->begun_context = options->begun_context;
 	s->rooms = MAP_FAILED;
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -52,6 +52,7 @@ struct bf_pass_disk {
 	bool owned;			/* neither finished nor given back */
 	uint64_t planned_bytes;		/* walked, less what a resync found equal */
 	uint64_t compared_bytes;	/* by a resync */
+	uint64_t skipped_bytes;
 	struct wire_totals before;	/* when the pass began */
 	struct bf_link_item begin;
 	struct {
@@ -77,6 +78,9 @@ struct bf_session {
 	struct wire_welcome welcome;
 	struct bf_link *link;
 	struct bf_ring *ring;
+	int nice;
+	int (*begun)(void *context, struct bf_error *err);
+	void *begun_context;
 	struct bf_workers *workers;
 	int wake_fd;			/* readable: something happened */
 	_Atomic bool interrupted;

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Job, skip: the filesystems and swap areas of a job's disks flow in right after
+ * the `begin` of a full pass; the ranges that this pass leaves out flow out, and
+ * a durable list of what the target therefore lacks, which shrinks as blocks of
+ * it are sent. Each filesystem is frozen by itself, for as long as its answer
+ * takes, under a guardian of its own (RULE 5). Whatever goes wrong here costs
+ * time, for then all is copied.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "lib/record.h"
+#include "lib/units.h"
+#include "source/freeze.h"
+#include "source/job_state.h"
+#include "source/skip.h"
+
+#define RECORD_KIND "source-skipped"
+#define ASK_NS BF_NSEC_PER_SEC		/* of a freeze, for the answer */
+#define BOUND_NS (5 * BF_NSEC_PER_SEC)	/* the guardian's */
+
+/* ---- what a frozen filesystem says ---- */
+
+struct asking {
+	struct bf_job *job;
+	struct bf_holders one;		/* the filesystem, lent */
+	struct bf_guardian *guardian;
+	_Atomic bool expired;
+};
+
+static void on_expired(void *context)
+{
+	struct asking *asking = context;
+
+	atomic_store(&asking->expired, true);
+}
+
+static bool is_over(void *context)
+{
+	struct asking *asking = context;
+
+	return atomic_load(&asking->expired) || bf_job_ending(asking->job);
+}
+
+static void set_quiet(struct bf_job *job, bool quiet)
+{
+	if (quiet)
+		bf_log_hold();
+	else
+		bf_log_release();
+	atomic_store(&job->frozen, quiet);
+}
+
+static int freeze_and_ask(struct asking *asking, const struct bf_job_disk *disk,
+			  uint64_t offset_bytes, uint64_t length_bytes,
+			  struct bf_ranges *free_space, struct bf_error *err)
+{
+	const struct bf_filesystem *filesystem = asking->one.filesystems;
+	int ret = bf_guardian_arm(asking->guardian, BOUND_NS, on_expired, asking,
+				  err);
+	int answer = -EOPNOTSUPP;
+
+	if (!ret)
+		ret = bf_freeze(&asking->one, asking->guardian, is_over, asking,
+				err);
+	if (ret)
+		return ret;
+	if (filesystem->state == BF_FREEZE_DONE)
+		answer = bf_skip_free_space(filesystem->fd, filesystem->dev,
+					    offset_bytes, length_bytes,
+					    disk->extents->granularity_bytes,
+					    bf_now_ns() + ASK_NS, free_space);
+	ret = bf_thaw(&asking->one, asking->guardian, err);
+	return ret || !answer ? ret :
+	       bf_fail(err, BF_E_FREEZE, -answer,
+		       "%s does not tell its free space: %s",
+		       filesystem->mountpoint, strerror(-answer));
+}
+
+static int ask(struct bf_job *job, struct bf_filesystem *filesystem,
+	       const struct bf_job_disk *disk, uint64_t offset_bytes,
+	       uint64_t length_bytes, struct bf_ranges *free_space,
+	       struct bf_error *err)
+{
+	struct asking asking = {
+		.job = job,
+		.one = { .filesystems = filesystem, .nr_filesystems = 1 },
+	};
+	int ret = bf_guardian_start(&asking.guardian, job->config->name,
+				    job->options->run_dir, &asking.one, err);
+
+	if (ret)
+		return ret;
+	ret = bf_memory_lock(err);
+	if (!ret) {
+		set_quiet(job, true);
+		ret = freeze_and_ask(&asking, disk, offset_bytes, length_bytes,
+				     free_space, err);
+		bf_memory_unlock();
+	}
+	bf_guardian_stop(asking.guardian);
+	set_quiet(job, false);
+	return ret;
+}
+
+/* ---- what is on a disk ---- */
+
+static bool tells(const struct bf_filesystem *filesystem)
+{
+	return !strcmp(filesystem->type, "ext4") ||
+	       !strcmp(filesystem->type, "xfs");
+}
+
+static void skip_filesystem(struct bf_job *job, struct bf_job_disk *disk,
+			    struct bf_filesystem *filesystem)
+{
+	_cleanup_(bf_ranges_free) struct bf_ranges found = { 0 };
+	uint64_t offset_bytes, length_bytes;
+	struct bf_error err = { 0 };
+
+	if (!tells(filesystem) || bf_skip_place(disk->dev, filesystem->dev,
+						&offset_bytes, &length_bytes))
+		return;
+	if (ask(job, filesystem, disk, offset_bytes, length_bytes, &found, &err) ||
+	    bf_ranges_add(&disk->skip, &found))
+		bf_warn("job %s: the free space of %s is copied as well: %s",
+			job->config->name, filesystem->mountpoint,
+			err.errnum ? err.text : "out of memory");
+}
+
+static void skip_swap(struct bf_job_disk *disk,
+		      const struct bf_holder_device *device)
+{
+	_cleanup_(bf_ranges_free) struct bf_ranges found = { 0 };
+	uint64_t offset_bytes, length_bytes;
+
+	if (strcmp(device->type, "swap") ||
+	    bf_skip_place(disk->dev, device->dev, &offset_bytes, &length_bytes))
+		return;
+	if (!bf_skip_swap(offset_bytes, length_bytes,
+			  disk->extents->granularity_bytes, &found))
+		bf_ranges_add(&disk->skip, &found);
+}
+
+static void find_skipped(struct bf_job *job, const struct bf_holders *holders)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+
+		for (size_t k = 0; k < holders->nr_devices; k++)
+			skip_swap(disk, &holders->devices[k]);
+		for (size_t k = 0; k < holders->nr_filesystems; k++)
+			skip_filesystem(job, disk, &holders->filesystems[k]);
+	}
+}
+
+static void skip_nothing(struct bf_job *job)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		bf_ranges_free(&job->disks[i].skip);
+}
+
+/* Recorded before it is relied on: a source that starts anew knows of it. */
+static int remember(struct bf_job *job, struct bf_error *err)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		if (bf_ranges_add(&job->disks[i].unsent, &job->disks[i].skip))
+			return bf_fail(err, BF_E_SYSTEM, ENOMEM,
+				       "too many ranges to keep");
+	return bf_job_skip_store(job, err);
+}
+
+int bf_job_skip(void *context, struct bf_error *err)
+{
+	_cleanup_(bf_holders_free) struct bf_holders holders = { 0 };
+	struct bf_job *job = context;
+	struct bf_error why;
+
+	skip_nothing(job);
+	if (!job->tracked || job->config->whole_disk)
+		return 0;
+	if (bf_job_find_holders(job, &holders, &why)) {
+		bf_warn("job %s: free space is copied as well: %s",
+			job->config->name, why.text);
+		return 0;
+	}
+	find_skipped(job, &holders);
+	if (remember(job, &why)) {
+		bf_warn("job %s: free space is copied as well: %s",
+			job->config->name, why.text);
+		skip_nothing(job);
+	}
+	return bf_job_ending(job) ? bf_fail(err, BF_E_CANCELLED, ECANCELED,
+					    "the operator ended it") : 0;
+}
+
+/* ---- the record ---- */
+
+static void record_path(const struct bf_job *job, char path[BF_PATH_BYTES])
+{
+	snprintf(path, BF_PATH_BYTES, "%s/%s.skipped.json",
+		 job->options->records_dir, job->config->name);
+}
+
+/* Offset, length, offset, length ... */
+static json_t *disk_entry(const struct bf_job_disk *disk)
+{
+	json_t *ranges = json_array();
+	char uuid[37];
+
+	for (size_t i = 0; i < disk->unsent.nr; i++) {
+		const struct bf_extent *e = &disk->unsent.range[i];
+
+		json_array_append_new(ranges, json_integer(e->offset_bytes));
+		json_array_append_new(ranges, json_integer(e->length_bytes));
+	}
+	bf_format_uuid(disk->tracker.uuid, uuid);
+	return json_pack("{ss, ss, so}", "name", disk->config->name, "tracker",
+			 uuid, "ranges", ranges);
+}
+
+int bf_job_skip_store(struct bf_job *job, struct bf_error *err)
+{
+	json_auto_t *body = NULL;
+	char path[BF_PATH_BYTES];
+	json_t *disks = json_array();
+
+	if (!job->tracked) {
+		json_decref(disks);
+		return 0;
+	}
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		json_array_append_new(disks, disk_entry(&job->disks[i]));
+	body = json_pack("{so}", "disks", disks);
+	if (!body)
+		return bf_fail(err, BF_E_RECORD, ENOMEM, "out of memory");
+	record_path(job, path);
+	return bf_record_store(path, RECORD_KIND, body, err);
+}
+
+/* Return: 0, or -EINVAL for a list that cannot be ours. */
+static int load_disk(struct bf_job_disk *disk, const json_t *ranges)
+{
+	size_t nr = json_array_size(ranges);
+
+	for (size_t i = 0; i + 1 < nr; i += 2) {
+		uint64_t from = json_integer_value(json_array_get(ranges, i));
+		uint64_t bytes = json_integer_value(json_array_get(ranges, i + 1));
+
+		if (bytes > disk->size_bytes || from > disk->size_bytes - bytes ||
+		    from % WIRE_BLOCK_BYTES || bytes % WIRE_BLOCK_BYTES ||
+		    bf_ranges_append(&disk->unsent, from, bytes))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int load_entry(struct bf_job *job, const json_t *entry)
+{
+	const char *name = json_string_value(json_object_get(entry, "name"));
+	const char *text = json_string_value(json_object_get(entry, "tracker"));
+	uint8_t uuid[16];
+
+	if (!name || !text || bf_parse_uuid(text, uuid))
+		return -EINVAL;
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+
+		/* With another tracker all is copied anew. */
+		if (!strcmp(name, disk->config->name) &&
+		    !memcmp(uuid, disk->tracker.uuid, sizeof(uuid)))
+			return load_disk(disk, json_object_get(entry, "ranges"));
+	}
+	return 0;
+}
+
+int bf_job_skip_load(struct bf_job *job, struct bf_error *err)
+{
+	json_auto_t *body = NULL;
+	char path[BF_PATH_BYTES];
+	json_t *entry;
+	size_t index;
+	int ret;
+
+	if (!job->tracked)
+		return 0;
+	record_path(job, path);
+	ret = bf_record_load(path, RECORD_KIND, &body, err);
+	if (ret)
+		return err->code == BF_E_NOT_FOUND ? 0 : ret;
+	json_array_foreach(json_object_get(body, "disks"), index, entry)
+		if (load_entry(job, entry))
+			return bf_fail(err, BF_E_RECORD, EBADMSG,
+				       "%s lists impossible ranges: remove it, and `blkferry untrack` the job's trackers for a full copy",
+				       path);
+	return 0;
+}
+
+int bf_job_skip_remove(struct bf_job *job, struct bf_error *err)
+{
+	char path[BF_PATH_BYTES];
+	int ret;
+
+	if (!job->tracked)
+		return 0;
+	record_path(job, path);
+	ret = bf_record_remove(path, err);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+/* ---- the operator wants it all ---- */
+
+int bf_job_unskip(struct bf_job *job, struct bf_error *err)
+{
+	int ret = 0;
+
+	if (!job->tracked || !job->config->whole_disk)
+		return 0;
+	for (uint32_t i = 0; i < job->nr_disks && !ret; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+
+		if (disk->unsent.nr)
+			ret = disk->extents->ops->mark(disk->extents,
+						       disk->unsent.range,
+						       disk->unsent.nr, err);
+	}
+	return ret;
+}
