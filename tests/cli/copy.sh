@@ -171,11 +171,11 @@ socket_is_there() { [ -n "$(find "$test_tmp/slow.run" -name '*.sock' 2>/dev/null
 
 # A copy that would take an hour ends as soon as its limit is taken away.
 set_while_it_runs() {
-	local job
+	local job copy
 	"$bf" copy "$source" "$address/slow" --peer "$peer" --key "$test_tmp/near.key" \
 		--rate 4K --compression none --run-dir "$test_tmp/slow.run" \
 		--records-dir "$test_tmp/records" >"$test_tmp/slow.out" 2>&1 &
-	cleanup_fn kill $!
+	copy=$!
 	wait_until 20 socket_is_there
 	job=$(basename "$test_tmp"/slow.run/*.sock .sock)
 	eq "$("$bf" status "$job" --run-dir "$test_tmp/slow.run" --json |
@@ -191,7 +191,7 @@ set_while_it_runs() {
 	eq "$(jq -r .limits.rate_windows "$test_tmp/json")" \
 		"mon+tue+wed+thu+fri 00:00-24:00 8K/s, daily 00:00-24:00 4K/s"
 	"$bf" set "$job" rate-windows=none rate=none --run-dir "$test_tmp/slow.run"
-	wait $!
+	wait "$copy"
 	cmp "$source" "$test_tmp/slow.img"
 }
 

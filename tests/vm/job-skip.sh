@@ -12,6 +12,7 @@
 . /t/tests/vm/cutover.bash
 
 job_whole_disk=no
+modprobe xfs
 
 # junk FROM MIB: what a filesystem or swap made later leaves where it is.
 junk() {
