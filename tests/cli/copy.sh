@@ -97,6 +97,32 @@ no_source() {
 	[ ! -e "$test_tmp/x.img" ]
 }
 
+# A copy that is stopped, or cancelled, is none: it says so and leaves none.
+ended_early() {
+	local pid status=0
+	truncate -s 2T "$test_tmp/huge.img"
+	copy "$test_tmp/huge.img" "$test_tmp/half.img" >"$test_tmp/out" 2>&1 &
+	pid=$!
+	wait_until 20 socket_is_there
+	"$@"
+	wait "$pid" || status=$?
+	eq "$status" 4 "status of the copy"
+	grep -q 'not whole' "$test_tmp/out"
+	[ ! -e "$test_tmp/half.img" ]
+}
+
+socket_is_there() { [ -S "$(socket)" ]; }
+socket() { echo "$test_tmp"/run/*.sock; }
+
+# The copy is the only child of its function's shell.
+stop_copy() { kill -TERM "$(pgrep -P "$pid")"; }
+
+cancel_copy() {
+	local job
+	job=$(basename "$(socket)" .sock)
+	"$bf" cancel "$job" --run-dir "$test_tmp/run"
+}
+
 listed_extents() {
 	printf '# list\n0 1M\n8M 4K\n' >"$test_tmp/list"
 	truncate -s 37M "$test_tmp/part.img" "$test_tmp/expected.img"
@@ -236,6 +262,8 @@ run_case "a smaller target is refused and stays as it is" small_target
 run_case "a target with a filesystem is refused, then overwritten" foreign_target
 run_case "source and target are the same file" same_file
 run_case "a source that is none leaves no target behind" no_source
+run_case "a copy that is stopped is none" ended_early stop_copy
+run_case "a copy that is cancelled is none" ended_early cancel_copy
 run_case "what a list says and nothing else" listed_extents
 run_case "a resync sends what differs" resync_sends_what_differs
 run_case "a list that makes no sense" bad_extents

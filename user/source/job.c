@@ -221,6 +221,12 @@ static int one_shot(struct bf_job *job, bool *done, struct bf_error *err)
 	return ret;
 }
 
+static int ended_by_operator(struct bf_error *err)
+{
+	return bf_fail(err, BF_E_CANCELLED, ECANCELED,
+		       "the operator ended it");
+}
+
 /* Return: 0 when done; an error when the session is over. */
 static int serve(struct bf_job *job, struct bf_error *err)
 {
@@ -236,8 +242,7 @@ static int serve(struct bf_job *job, struct bf_error *err)
 
 		bf_job_wait(job, bf_now_ns());
 		if (bf_job_ending(job))
-			return bf_fail(err, BF_E_CANCELLED, ECANCELED,
-				       "the operator ended it");
+			return ended_by_operator(err);
 		request = bf_job_next_request(job);
 		ret = request ? serve_request(job, request, &done, err) :
 				catch_up(job, err);
@@ -298,6 +303,15 @@ static void back_off(struct bf_job *job, uint64_t *wait_ns, uint64_t *passes,
 						   BACKOFF_MAX_NS;
 }
 
+/* A service that is stopped goes on later; a copy that is stopped is none. */
+static int ended_early(const struct bf_job *job, struct bf_error *err)
+{
+	if (!job->options->one_shot)
+		return 0;
+	return bf_fail(err, BF_E_CANCELLED, ECANCELED,
+		       "the copy was ended before it was complete, so the target is not whole: start it again");
+}
+
 static int cancel(struct bf_job *job, struct bf_error *err)
 {
 	int ret = bf_job_untrack(job, err);
@@ -313,7 +327,7 @@ static int cancel(struct bf_job *job, struct bf_error *err)
 		return ret;
 	bf_info("job %s: cancelled; its trackers and records are gone, the target stays as it is",
 		job->config->name);
-	return 0;
+	return ended_early(job, err);
 }
 
 static int run_states(struct bf_job *job, struct bf_error *err)
@@ -323,7 +337,8 @@ static int run_states(struct bf_job *job, struct bf_error *err)
 
 	bf_job_wait_for_start(job);
 	for (;;) {
-		int ret = bf_job_ending(job) ? -ECANCELED : run_once(job, err);
+		int ret = bf_job_ending(job) ? ended_by_operator(err) :
+					       run_once(job, err);
 
 		if (!ret)
 			return 0;
@@ -331,7 +346,7 @@ static int run_states(struct bf_job *job, struct bf_error *err)
 			return cancel(job, err);
 		if (bf_job_stopping(job)) {
 			bf_job_set_state(job, BF_JOB_STOPPED);
-			return 0;
+			return ended_early(job, err);
 		}
 		if (bf_job_paused(job)) {
 			stay_paused(job);
@@ -441,6 +456,21 @@ static void power_off(struct bf_job *job)
 	reboot(RB_POWER_OFF);
 }
 
+/*
+ * A local target keeps no record of a copy: nothing could go on from what its
+ * trackers know.
+ */
+static void forget_copy(struct bf_job *job)
+{
+	struct bf_error err;
+
+	if (!job->options->one_shot || !job->nl ||
+	    !job->config->disks[0].target_is_path)
+		return;
+	if (bf_job_untrack(job, &err) || bf_job_record_remove(job, &err))
+		bf_log_error(&err);
+}
+
 static void end_requests(struct bf_job *job)
 {
 	struct bf_error over;
@@ -462,8 +492,10 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 		ret = prepare(&job, err);
 	if (!ret)
 		ret = run_states(&job, err);
-	if (ret)
+	if (ret) {
 		bf_job_set_reason(&job, BF_JOB_FAILED, err);
+		forget_copy(&job);
+	}
 	bf_job_monitor_stop(&job);
 	end_requests(&job);
 	if (ret)

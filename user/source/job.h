@@ -47,9 +47,10 @@ struct bf_job_options {
 };
 
 /*
- * Return: 0 when the job is done (or was stopped and can go on later); a
- * negative errno with @err otherwise. *outcome is a new reference: a report
- * with what the last status and the cutover said.
+ * Return: 0 when the job is done (or was stopped or cancelled, unless it is
+ * one_shot: that was to be done); a negative errno with @err otherwise.
+ * *outcome is a new reference: a report with what the last status and the
+ * cutover said.
  */
 int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	       struct bf_error *err);

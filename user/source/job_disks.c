@@ -254,8 +254,9 @@ int bf_job_untrack(struct bf_job *job, struct bf_error *err)
 
 		if (disk->extents)
 			one = bf_tracker_delete(job->nl, disk->tracker.id, err);
-		if (one)
-			ret = one;	/* the others are still to be deleted */
+		/* Somebody was faster; the others are still to be deleted. */
+		if (one && one != -ENOENT)
+			ret = one;
 	}
 	return ret;
 }
