@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2119
 # Policy (RULE 3): what the tracker may have missed makes the job compare all
 # with the target by itself, send what differs, and clear the reason only then;
-# a disk that is gone ends the job with words; a job never cuts over with a
-# reason standing.
+# a disk that is gone, or a tracker that another process drains, ends the job
+# with words; a job never cuts over with a reason standing.
 # VM: disks=virtio:96M+virtio:96M mem=768 limit=400 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+scsi_debug+sd_mod tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp+sg_raw
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
@@ -89,7 +89,26 @@ disk_gone() {
 	grep -q 'disk disk:' "$job_dir/move.log"
 }
 
+# Another consumer of the job's tracker commits what the job has not seen.
+foreign_consumer() {
+	begin_case
+	job_interval=1h
+	started
+	dd if=/dev/urandom of="$d0" bs=4k count=1 seek=100 oflag=direct conv=notrunc
+	consumer "begin move.disk $d0" "finish move.disk"
+	fails_saying 'another process has drained tracker move.disk' blkferry sync move
+	status=0
+	wait "$(job_pid)" || status=$?
+	eq "$status" 1 "status of the run"
+	start_job
+	wait_ready
+	eq "$(figure .mode)" full mode
+	figure .mode_reason | grep -q 'gone back'
+	same_disks
+}
+
 run_case "an opaque command brings a resync" resync_by_itself
 run_case "doubt while no replicator runs" doubt_between_runs
 run_case "doubt just before the freeze" doubt_before_the_freeze
 run_case "a disk that is gone ends the job" disk_gone
+run_case "changes that another consumer took are not missed" foreign_consumer

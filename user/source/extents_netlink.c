@@ -2,7 +2,8 @@
 /*
  * The module's generations: begin, walk, commit and abort flow out as netlink
  * requests, extents in bytes flow in. All disks of one begin go in a single
- * request, which is all or none and has one grace period (RULE 2).
+ * request, which is all or none and has one grace period; a generation from
+ * which another consumer took something is refused (RULE 2).
  */
 #include <errno.h>
 
@@ -15,12 +16,41 @@ struct module {
 	int dev_fd;			/* the caller's */
 	uint64_t nr_sectors;
 	struct bf_drain drain;		/* fd is -1 unless a generation is owned */
+	/* What the tracker has forgotten; nobody else may make it forget. */
+	uint64_t committed_generation, committed_sector;
 	struct bf_walk_window *window;
 };
 
 static struct module *to_module(struct bf_extents *extents)
 {
 	return (struct module *)extents;
+}
+
+static void note_commit(struct module *m, uint64_t through_sector)
+{
+	m->committed_generation = m->drain.generation;
+	m->committed_sector = through_sector;
+}
+
+/*
+ * A tracker serves one consumer. What another one has committed meanwhile is
+ * lost to us, so the target must be looked at anew. Asked while we own the
+ * generation: nobody can commit between the answer and our own commit.
+ */
+static int check_only_consumer(struct module *m, struct bf_error *err)
+{
+	struct bf_tracker tracker;
+	int ret = bf_tracker_get(m->nl, m->drain.tracker_id, &tracker, err);
+
+	if (ret)
+		return ret;
+	if (tracker.committed_generation == m->committed_generation &&
+	    tracker.committed_sector == m->committed_sector)
+		return 0;
+	return bf_fail(err, BF_E_TRACKER, ESTALE,
+		       "another process has drained tracker %s (generation %llu) and committed what it took: end that process, then run this again, which copies all that was lost to it",
+		       tracker.name,
+		       (unsigned long long)tracker.committed_generation);
 }
 
 static int begin(struct bf_extents *const *extents, size_t nr,
@@ -39,6 +69,10 @@ static int begin(struct bf_extents *const *extents, size_t nr,
 		dev_fds[i] = to_module(extents[i])->dev_fd;
 	}
 	ret = bf_drain_begin(to_module(extents[0])->nl, drains, dev_fds, nr, err);
+	for (i = 0; i < nr && !ret; i++)
+		ret = check_only_consumer(to_module(extents[i]), err);
+	for (i = 0; i < nr && ret; i++)
+		bf_drain_close(&drains[i]);
 	if (ret)
 		return ret;
 	for (i = 0; i < nr; i++) {
@@ -90,9 +124,12 @@ static int commit(struct bf_extents *extents, uint64_t through_bytes,
 		  struct bf_error *err)
 {
 	struct module *m = to_module(extents);
+	uint64_t through_sector = through_bytes / BLKFERRY_SECTOR_BYTES;
+	int ret = bf_drain_commit(m->nl, &m->drain, through_sector, err);
 
-	return bf_drain_commit(m->nl, &m->drain,
-			       through_bytes / BLKFERRY_SECTOR_BYTES, err);
+	if (!ret)
+		note_commit(m, through_sector);
+	return ret;
 }
 
 static int finish(struct bf_extents *extents, uint64_t nr_blocks,
@@ -102,9 +139,11 @@ static int finish(struct bf_extents *extents, uint64_t nr_blocks,
 	int ret = bf_drain_finish(m->nl, &m->drain, m->nr_sectors, nr_blocks,
 				  resynced, err);
 
-	if (!ret)
-		bf_drain_close(&m->drain);
-	return ret;
+	if (ret)
+		return ret;
+	note_commit(m, m->nr_sectors);
+	bf_drain_close(&m->drain);
+	return 0;
 }
 
 /* If the request fails, the closed descriptor gives the generation back. */
@@ -180,6 +219,8 @@ int bf_extents_netlink(struct bf_extents **extents, struct bf_netlink *nl,
 	m->nr_sectors = tracker->nr_sectors;
 	m->drain.fd = -1;
 	m->drain.tracker_id = tracker->id;
+	m->committed_generation = tracker->committed_generation;
+	m->committed_sector = tracker->committed_sector;
 	*extents = &m->base;
 	return 0;
 }
