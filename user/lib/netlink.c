@@ -291,6 +291,14 @@ void bf_netlink_close(struct bf_netlink *nl)
 	free(nl);
 }
 
+bool bf_attr_u8(struct nlattr *attr, uint8_t *value)
+{
+	if (!attr || nla_len(attr) != sizeof(*value))
+		return false;
+	*value = nla_get_u8(attr);
+	return true;
+}
+
 bool bf_attr_u32(struct nlattr *attr, uint32_t *value)
 {
 	if (!attr || nla_len(attr) != sizeof(*value))

@@ -48,6 +48,7 @@ int bf_request_run(struct bf_request *request, struct bf_netlink *nl,
 		   bf_parse_fn *parse, void *out, struct bf_error *err);
 
 /* False if the attribute is missing or has another size. */
+bool bf_attr_u8(struct nlattr *attr, uint8_t *value);
 bool bf_attr_u32(struct nlattr *attr, uint32_t *value);
 bool bf_attr_u64(struct nlattr *attr, uint64_t *value);
 bool bf_attr_string(struct nlattr *attr, char *value, size_t bytes);

@@ -69,6 +69,7 @@ static int parse_tracker(struct nlattr **attrs, void *out, struct bf_error *err)
 {
 	struct nlattr *inner[BLKFERRY_A_MAX + 1];
 	struct bf_tracker *tracker = out;
+	uint8_t drain_owned;
 
 	memset(tracker, 0, sizeof(*tracker));
 	if (!attrs[BLKFERRY_A_TRACKER] ||
@@ -83,11 +84,11 @@ static int parse_tracker(struct nlattr **attrs, void *out, struct bf_error *err)
 			 &tracker->committed_sector) ||
 	    !bf_attr_u64(inner[BLKFERRY_A_WATERMARK_BYTES],
 		     &tracker->watermark_bytes) ||
-	    !inner[BLKFERRY_A_DRAIN_OWNED] ||
+	    !bf_attr_u8(inner[BLKFERRY_A_DRAIN_OWNED], &drain_owned) ||
 	    !parse_stats(inner[BLKFERRY_A_STATS], tracker) ||
 	    !bf_attr_reasons(inner[BLKFERRY_A_REASONS], &tracker->reasons))
 		return bf_answer_bad(err, "a tracker that cannot be read");
-	tracker->drain_owned = nla_get_u8(inner[BLKFERRY_A_DRAIN_OWNED]);
+	tracker->drain_owned = drain_owned;
 	return 0;
 }
 

@@ -40,15 +40,19 @@ static int parse_begin(struct nlattr **attrs, void *out, struct bf_error *err)
 {
 	struct begin_answer *answer = out;
 	struct nlattr *nest;
+	bool bad = false;
 	size_t nr = 0;
 	int rest;
 
 	if (!attrs[BLKFERRY_A_BEGIN_LIST])
 		return bf_answer_bad(err, "no list of generations");
+	/* To the end in any case: each entry may hold a descriptor to close. */
 	nla_for_each_nested(nest, attrs[BLKFERRY_A_BEGIN_LIST], rest)
 		if (nr == answer->nr ||
 		    !parse_begin_entry(nest, &answer->drains[nr++]))
-			return bf_answer_bad(err, "a generation that cannot be read");
+			bad = true;
+	if (bad)
+		return bf_answer_bad(err, "a generation that cannot be read");
 	if (nr != answer->nr)
 		return bf_answer_bad(err, "fewer generations than were asked for");
 	return 0;
