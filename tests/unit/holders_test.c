@@ -214,7 +214,7 @@ static void mount_outer(void)
 static void loop_above_its_host(void)
 {
 	_cleanup_(bf_holders_free) struct bf_holders holders = { 0 };
-	char outer[64], point[128];
+	char outer[64], point[128], missing[160];
 	dev_t disk;
 
 	needs_loops();
@@ -232,6 +232,9 @@ static void loop_above_its_host(void)
 	snprintf(point, sizeof(point), "%s/outer", folder);
 	check(!strcmp(holders.filesystems[1].mountpoint, point));
 	check(bf_holders_cover(&holders, point));
+	snprintf(missing, sizeof(missing), "%s/none/of/these", point);
+	check(bf_holders_cover(&holders, missing));
+	check(!bf_holders_cover(&holders, "/proc/none/of/these"));
 	check(!bf_holders_cover(&holders, "/proc"));
 	check(!strcmp(holders.devices[0].type, "ext4"));
 	bf_holders_free(&holders);

@@ -5,6 +5,7 @@
  * (topmost first, RULE 5) and what the job lacks is noted.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -155,11 +156,33 @@ static bool cover(const struct bf_holders *holders, const struct stat *status)
 	return false;
 }
 
+/* What does not exist yet will lie where its nearest folder lies. */
+static bool stat_nearest(const char *path, struct stat *status)
+{
+	char nearest[PATH_MAX];
+
+	if (snprintf(nearest, sizeof(nearest), "%s", path) >=
+	    (int)sizeof(nearest))
+		return false;
+	while (stat(nearest, status)) {
+		char *slash = strrchr(nearest, '/');
+
+		if (errno != ENOENT || !strcmp(nearest, ".") ||
+		    !strcmp(nearest, "/"))
+			return false;
+		if (!slash)
+			strcpy(nearest, ".");
+		else
+			slash[slash == nearest] = '\0';
+	}
+	return true;
+}
+
 bool bf_holders_cover(const struct bf_holders *holders, const char *path)
 {
 	struct stat status;
 
-	return !stat(path, &status) && cover(holders, &status);
+	return stat_nearest(path, &status) && cover(holders, &status);
 }
 
 bool bf_holders_cover_fd(const struct bf_holders *holders, int fd)

@@ -79,7 +79,7 @@ void bf_holders_free(struct bf_holders *holders);
 
 int bf_holders_refuse(const struct bf_holders *holders, struct bf_error *err);
 bool bf_holders_have_root(const struct bf_holders *holders);
-/* True if @path (a file or folder that exists) lies on one of the filesystems. */
+/* True if @path lies, or would be created, on one of the filesystems. */
 bool bf_holders_cover(const struct bf_holders *holders, const char *path);
 bool bf_holders_cover_fd(const struct bf_holders *holders, int fd);
 
