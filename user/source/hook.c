@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -67,12 +68,12 @@ static int wait_end(int pidfd, int stop_fd, uint64_t timeout_ns)
 		struct pollfd fds[] = { { pidfd, POLLIN, 0 },
 					{ stop_fd, POLLIN, 0 } };
 		uint64_t now_ns = bf_now_ns();
-		int left_ms;
+		uint64_t left_ms;
 
 		if (now_ns >= end_ns)
 			return -ETIME;
 		left_ms = (end_ns - now_ns) / BF_NSEC_PER_MSEC + 1;
-		if (poll(fds, 2, left_ms) < 0)
+		if (poll(fds, 2, left_ms < INT_MAX ? left_ms : INT_MAX) < 0)
 			continue;
 		if (fds[0].revents)
 			return 0;
@@ -102,6 +103,10 @@ static int interrupted(const char *what, int ret, uint64_t timeout_ns,
 	if (ret == -ECANCELED)
 		return bf_fail(err, BF_E_CANCELLED, ECANCELED,
 			       "the %s command was ended with the job", what);
+	if (ret != -ETIME)
+		return bf_fail(err, BF_E_HOOK, -ret,
+			       "the %s command could not be watched (%s) and was killed: try again",
+			       what, strerror(-ret));
 	return bf_fail(err, BF_E_HOOK, ETIME,
 		       "the %s command did not end within %s and was killed: mend it, or raise hook-timeout",
 		       what, bf_format_time(timeout_ns, limit));
