@@ -46,12 +46,15 @@ static void print_error_text(const struct cli_command *command,
 int cli_print_error(const struct cli *cli, const struct cli_command *command,
 		    const struct bf_error *err)
 {
+	enum bf_exit status = bf_code_exit(err->code);
+
 	fflush(stdout);
 	if (cli->json)
 		print_error_json(err);
 	else
 		print_error_text(command, err);
-	return bf_code_exit(err->code);
+	/* Whatever the code is, or another release made of it: no success. */
+	return status == BF_EXIT_DONE ? BF_EXIT_FAILED : status;
 }
 
 int cli_usage(struct bf_error *err, const char *format, ...)

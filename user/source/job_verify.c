@@ -131,6 +131,7 @@ struct comparison {
 	struct suspects found;
 	const struct suspects *before;	/* NULL: the first round */
 	size_t at;			/* in before: both ascend */
+	struct bf_error *err;
 };
 
 /* Strikes of what was suspect before; the whole disk has none. */
@@ -152,8 +153,12 @@ static int on_differ(void *context, uint64_t offset_bytes,
 {
 	struct comparison *comparison = context;
 
-	return suspects_add(&comparison->found, offset_bytes, length_bytes,
-			    strikes_before(comparison, offset_bytes));
+	if (!suspects_add(&comparison->found, offset_bytes, length_bytes,
+			  strikes_before(comparison, offset_bytes)))
+		return 0;
+	return bf_fail(comparison->err, BF_E_DIFFERS, E2BIG,
+		       "source and target differ in more than %zu places, or there is no memory to note them: is it the right target?",
+		       comparison->found.nr);
 }
 
 static bool overlap(const struct bf_extent *a, const struct bf_extent *b)
@@ -218,7 +223,10 @@ static int compare(struct bf_job *job, struct verify_disk *verify, bool first,
 {
 	_cleanup_(suspects_free) struct suspects before = verify->suspects;
 	_cleanup_(bf_ranges_free) struct bf_ranges sent = { 0 };
-	struct comparison comparison = { .before = first ? NULL : &before };
+	struct comparison comparison = {
+		.before = first ? NULL : &before,
+		.err = err,
+	};
 	uint32_t block_bytes = verify->disk->tracker.granularity_bytes;
 	struct bf_verify_result result;
 	int ret;
