@@ -202,8 +202,7 @@ void bf_control_answer(struct bf_control_client *client, json_t *answer)
 	client_put(client);
 }
 
-/* A device's name, or words cut in the middle, need not be UTF-8. */
-static json_t *safe_string(const char *text)
+json_t *bf_control_string(const char *text)
 {
 	json_t *string = json_string(text);
 	_cleanup_free_ char *copy = string ? NULL : strdup(text);
@@ -222,7 +221,7 @@ json_t *bf_control_error(const struct bf_error *err)
 	return json_pack("{s:i, s:b, s:{s:s, s:o}}", "format_version",
 			 BF_FORMAT_VERSION, "ok", 0, "error", "code",
 			 bf_code_name(err->code), "text",
-			 safe_string(err->text));
+			 bf_control_string(err->text));
 }
 
 void bf_control_fail(struct bf_control_client *client, const struct bf_error *err)

@@ -48,6 +48,8 @@ void bf_control_progress(struct bf_control_client *client, json_t *progress);
 bool bf_control_gone(struct bf_control_client *client);	/* hung up */
 /* The asking process as a pidfd, for poll(2) on its end; -1 if there is none. */
 int bf_control_peer(struct bf_control_client *client);
+/* Words that need not be UTF-8 (a mountpoint, a text cut short) as a string. */
+json_t *bf_control_string(const char *text);
 /* {"format_version", "ok": false, "error"}: a new reference. */
 json_t *bf_control_error(const struct bf_error *err);
 

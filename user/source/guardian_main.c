@@ -310,9 +310,9 @@ static json_t *report(struct guard *guard)
 		const struct bf_guarded *fs = &guard->thawer.filesystems[i];
 
 		json_array_append_new(filesystems,
-			json_pack("{ss, sb, sb}", "mountpoint", fs->mountpoint,
-				  "frozen", bf_guarded_may_be_ours(fs) &&
-				  !fs->thawed, "thawed", fs->thawed));
+			json_pack("{so, sb, sb}", "mountpoint",
+				  bf_control_string(fs->mountpoint), "frozen", bf_guarded_may_be_ours(fs) && !fs->thawed,
+				  "thawed", fs->thawed));
 	}
 	status = json_pack("{ss, ss, so}", "job", guard->job, "state",
 			   state_name(guard->state), "filesystems",

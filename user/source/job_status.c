@@ -113,9 +113,11 @@ static json_t *reason_names(const struct bf_reasons *reasons)
 
 static json_t *disk_status(const struct bf_job_disk *disk)
 {
-	json_t *status = json_pack("{ss, ss, ss}", "name", disk->config->name,
-				   "device", disk->config->device, "target",
-				   disk->config->target);
+	json_t *status = json_pack("{ss, so, so}", "name", disk->config->name,
+				   "device",
+				   bf_control_string(disk->config->device),
+				   "target",
+				   bf_control_string(disk->config->target));
 
 	put(status, "size_bytes", disk->size_bytes);
 	put(status, "dirty_bytes", disk->dirty_bytes);
@@ -192,9 +194,9 @@ static void add_reason(const struct bf_job *job, json_t *status)
 
 	if (job->reason.code)
 		json_object_set_new(status, "reason",
-			json_pack("{ss, ss}", "code",
+			json_pack("{ss, so}", "code",
 				  bf_code_name(job->reason.code), "text",
-				  job->reason.text));
+				  bf_control_string(job->reason.text)));
 	if (!next)
 		return;
 	snprintf(command, sizeof(command), "%s %s", next, job->config->name);
