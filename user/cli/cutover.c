@@ -49,8 +49,8 @@ static int make_request(json_t *request, struct bf_error *err)
 
 	if (max_downtime_given) {
 		ret = bf_parse_time(max_downtime_given, &ns, err);
-		if (!ret && (!ns || ns > INT64_MAX))
-			return cli_usage(err, "--max-downtime %s is out of range: 100ms to 30d",
+		if (!ret && (!ns || ns > BF_TIME_MAX_NS))
+			return cli_usage(err, "--max-downtime %s is out of range: more than 0, 30d at most",
 					 max_downtime_given);
 		json_object_set_new(request, "max_downtime_ns",
 				    json_integer((json_int_t)ns));

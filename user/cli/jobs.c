@@ -17,9 +17,9 @@
 
 int cli_check_job_name(const char *name, struct bf_error *err)
 {
-	if (bf_name_valid(name))
+	if (bf_job_name_valid(name))
 		return 0;
-	return cli_usage(err, "\"%.80s\" is not a job's name: 1 to 63 letters, digits and -_. without a leading dot or dash",
+	return cli_usage(err, "\"%.80s\" is not a job's name: 1 to 63 letters, digits and -_. without a leading dot or dash, and no .guardian at its end",
 			 name);
 }
 

@@ -77,6 +77,8 @@
 #define BF_COMMAND_BYTES	1024
 #define BF_TEXT_BYTES		256
 
+#define BF_TIME_MAX_NS		(30 * 86400 * 1000000000ull)	/* of any setting */
+
 enum bf_then { BF_THEN_HOLD, BF_THEN_POWEROFF, BF_THEN_THAW };
 
 #define BF_LEVEL_AUTO (-1)		/* of compression; 0 none, 1..19 zstd */
@@ -145,6 +147,9 @@ struct bf_receiver_config {
 
 /* Letters, digits and "-_.", 1..63 bytes, no leading "." or "-". */
 bool bf_name_valid(const char *name);
+/* The same, save what ends in ".guardian": the guardian of another job serves
+ * that name (control.h). */
+bool bf_job_name_valid(const char *name);
 
 void bf_job_config_defaults(struct bf_job_config *job, const char *name);
 int bf_job_config_load(const char *path, const char *name,

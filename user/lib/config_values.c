@@ -16,7 +16,6 @@
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 #define TIMEOUT_MIN_NS 100000000ull
-#define TIME_MAX_NS (30 * 86400 * 1000000000ull)
 
 bool bf_name_valid(const char *name)
 {
@@ -30,6 +29,15 @@ bool bf_name_valid(const char *name)
 			return false;
 	}
 	return true;
+}
+
+bool bf_job_name_valid(const char *name)
+{
+	static const char taken[] = ".guardian";
+	size_t length = strlen(name), end = sizeof(taken) - 1;
+
+	return bf_name_valid(name) &&
+	       (length < end || strcmp(name + length - end, taken));
 }
 
 static const char *const then_names[] = {
@@ -140,7 +148,7 @@ int bf_field_interval(const char *value, void *field, size_t bytes,
 	uint64_t ns;
 	int ret = bf_parse_time(value, &ns, err);
 
-	if (!ret && ns > TIME_MAX_NS)
+	if (!ret && ns > BF_TIME_MAX_NS)
 		ret = bf_fail(err, BF_E_CONFIG, EINVAL,
 			      "%.40s is more than 30 days", value);
 	if (!ret)

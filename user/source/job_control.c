@@ -128,9 +128,10 @@ static int parse_cutover(const struct bf_job *job, const json_t *json,
 	request->max_downtime_ns = job->config->max_downtime_ns;
 	request->then = job->config->then;
 	request->then_given = job->config->then_given;
-	if (bound && json_integer_value(bound) <= 0)
+	if (bound && (json_integer_value(bound) <= 0 ||
+		      json_integer_value(bound) > (json_int_t)BF_TIME_MAX_NS))
 		return bf_fail(err, BF_E_USAGE, EINVAL,
-			       "max_downtime_ns must be a number above 0");
+			       "max_downtime_ns must be a number above 0, 30 days at most");
 	if (bound)
 		request->max_downtime_ns = json_integer_value(bound);
 	if (!then)
