@@ -90,6 +90,23 @@ target_exchanged() {
 	same_disks
 }
 
+# Who asked has given up before the receiver was back: nothing is cut over.
+withdrawn_cutover() {
+	begin_case
+	started
+	kill -TERM "$(cat "$job_dir/receiver.pid")"
+	wait "$(cat "$job_dir/receiver.pid")"
+	wait_until 30 state_is connecting
+	expect_status 124 timeout 5 blkferry cutover move --then thaw
+	start_receiver
+	wait_until 60 grep -q 'who asked has hung up' "$job_dir/move.log"
+	wait_ready
+	eq "$(figure .cutover)" null "report of a cutover"
+	put 800
+	sync_now
+	same_disks
+}
+
 cancel_forgets() {
 	begin_case
 	started
@@ -154,6 +171,7 @@ run_case "pause holds, resume goes on" pause_and_resume
 run_case "a stopped job goes on" restart_goes_on
 run_case "a killed job goes on" killed_goes_on
 run_case "a receiver is waited for; a new target gets all" target_exchanged
+run_case "a cutover that nobody waits for is not made" withdrawn_cutover
 run_case "cancel forgets the job" cancel_forgets
 run_case "verify tells what differs" verify_tells
 run_case "verify is not fooled by writes" verify_under_load

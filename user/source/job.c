@@ -19,7 +19,7 @@
 #define BACKOFF_MIN_NS BF_NSEC_PER_SEC
 #define BACKOFF_MAX_NS (30 * BF_NSEC_PER_SEC)
 #define ONE_SHOT_TRIES 5
-#define PRINT_WAIT_MS 5000
+#define OFF_WAIT_SECONDS 5		/* to print a report, to sync the rest */
 
 const char *bf_job_state_name(enum bf_job_state state)
 {
@@ -171,6 +171,23 @@ static int serve_sync(struct bf_job *job, struct bf_job_request *request,
 }
 
 /*
+ * A request waits for its turn, for hours if the receiver is away. Who has hung
+ * up meanwhile does not want it any more, a cutover least of all.
+ */
+static bool withdrawn(struct bf_job *job, struct bf_job_request *request)
+{
+	struct bf_error gone;
+
+	if (!request->client || !bf_control_gone(request->client))
+		return false;
+	bf_fail(&gone, BF_E_CANCELLED, ECANCELED, "who asked has hung up");
+	bf_job_refuse(job, request, &gone);
+	bf_info("job %s: a request is dropped because who asked has hung up before its turn came",
+		job->config->name);
+	return true;
+}
+
+/*
  * Return: 0, or an error of the session, which is over. What only a request
  * ran into is told to who asked, and the job goes on.
  */
@@ -180,6 +197,8 @@ static int serve_request(struct bf_job *job, struct bf_job_request *request,
 	enum bf_job_command command = request->command;
 	int ret = 0;
 
+	if (withdrawn(job, request))
+		return 0;
 	if (command == BF_JOB_SYNC)
 		ret = serve_sync(job, request, err);
 	else if (command == BF_JOB_VERIFY)
@@ -443,16 +462,30 @@ static int prepare(struct bf_job *job, struct bf_error *err)
 	return ret ? ret : bf_job_skip_load(job, err);
 }
 
+static void *sync_rest(void *unused)
+{
+	sync();
+	return NULL;
+}
+
 /*
- * The source is cut over and frozen: its power goes off without another write.
- * Whoever asked gets a moment to print the report.
+ * The source is cut over and frozen: its power goes off. Whoever asked gets a
+ * moment to print the report, and what users wrote to disks outside of the job
+ * a moment to get there; a filesystem that hangs is not waited for.
  */
 static void power_off(struct bf_job *job)
 {
 	struct pollfd wait = { job->peer_fd, POLLIN, 0 };
+	struct timespec until;
+	pthread_t thread;
+	bool syncing = !pthread_create(&thread, NULL, sync_rest, NULL);
 
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += OFF_WAIT_SECONDS;
 	if (job->peer_fd >= 0)
-		poll(&wait, 1, PRINT_WAIT_MS);
+		poll(&wait, 1, OFF_WAIT_SECONDS * 1000);
+	if (syncing)
+		pthread_timedjoin_np(thread, NULL, &until);
 	reboot(RB_POWER_OFF);
 }
 
