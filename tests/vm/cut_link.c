@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * cut_link LISTEN_PORT TARGET_PORT message|answer: a TCP proxy that ends the
- * first connection at its CUTOVER frame, before it ("message") or after the
- * target has answered it ("answer"), and carries later connections unharmed.
+ * cut_link LISTEN_PORT TARGET_PORT message|answer|silence: a TCP proxy that
+ * ends the first connection at its CUTOVER frame, before it ("message") or
+ * after the target has answered it ("answer"), or leaves both sides waiting
+ * there ("silence"), and carries later connections unharmed.
  *
  * It sees TLS records only: a frame of 24 bytes makes one of 41 (content type
  * and tag added). CLAIM is the first of that size, CUTOVER the second.
@@ -95,7 +96,7 @@ static void swallow_answer(int target)
 
 /* Return: false when the connection is over. */
 static bool carry_up(int source, int target, struct records *records,
-		     bool message)
+		     const char *how)
 {
 	uint8_t data[65536];
 	ssize_t bytes = recv(source, data, sizeof(data), 0);
@@ -107,7 +108,7 @@ static bool carry_up(int source, int target, struct records *records,
 	send_all(target, data, before);
 	if (before == (size_t)bytes)
 		return true;
-	if (message) {
+	if (strcmp(how, "answer")) {
 		puts("the message is lost");
 		return false;
 	}
@@ -116,7 +117,8 @@ static bool carry_up(int source, int target, struct records *records,
 	return false;
 }
 
-static void serve(int source, int target, bool cut, bool message)
+/* @how: NULL: unharmed. */
+static void serve(int source, int target, const char *how)
 {
 	struct pollfd fds[] = { { source, POLLIN, 0 }, { target, POLLIN, 0 } };
 	struct records records = { .have = 0 };
@@ -124,12 +126,14 @@ static void serve(int source, int target, bool cut, bool message)
 
 	while (up && poll(fds, 2, -1) > 0) {
 		if (fds[0].revents)
-			up = cut ? carry_up(source, target, &records, message) :
+			up = how ? carry_up(source, target, &records, how) :
 				   carry(source, target);
 		if (up && fds[1].revents)
 			up = carry(target, source);
 	}
 	fflush(stdout);
+	if (how && !strcmp(how, "silence"))
+		return;			/* both stay open, to our end */
 	close(source);
 	close(target);
 }
@@ -147,7 +151,7 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_in here, there;
 	int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-	bool cut = true;
+	const char *how = argv[3];
 
 	if (argc != 4)
 		return 3;
@@ -168,7 +172,7 @@ int main(int argc, char **argv)
 			close(target);
 			continue;
 		}
-		serve(source, target, cut, !strcmp(argv[3], "message"));
-		cut = false;
+		serve(source, target, how);
+		how = NULL;
 	}
 }

@@ -17,7 +17,7 @@ started_behind() {
 	cut_link 4713 $port "$1" >"$job_dir/cut_link.out" &
 	echo $! >"$job_dir/cut_link.pid"
 	write_job
-	sed -i 's/^receiver = .*/receiver = 127.0.0.1:4713/' "$job_dir/move.conf"
+	sed -i "s/^receiver = .*/receiver = 127.0.0.1:4713/; s/^timeout = .*/timeout = ${2:-20s}/" "$job_dir/move.conf"
 	start_job
 	wait_ready
 }
@@ -54,7 +54,22 @@ answer_lost_thaw() {
 	wait "$(job_pid)"
 }
 
+# The answer does not come at all: the freeze ends, the replicator lives on.
+no_answer_thaw() {
+	started_behind silence 8s
+	cut_over --then thaw --max-downtime 3s &
+	echo $! >"$job_dir/cutover.pid"
+	wait_until 30 grep -q 'the message is lost' "$job_dir/cut_link.out"
+	wait_until 3 is_thawed "$job_dir/data.mnt"
+	status=0
+	wait "$(cat "$job_dir/cutover.pid")" || status=$?
+	eq "$status" 5 "status of the cutover"
+	kill -0 "$(job_pid)"
+	wait_ready
+}
+
 # While nobody can say what the target did, the source stays as it is.
+# target_away [paused]: a pause meanwhile does not keep it from asking.
 target_away() {
 	started_behind answer
 	stop_receiver_on_loss &
@@ -64,6 +79,7 @@ target_away() {
 	wait_until 30 test -e "$job_dir/receiver.gone"
 	is_frozen "$job_dir/data.mnt"
 	eq "$(figure .state)" cutover "state of the job"
+	[ $# -eq 0 ] || expect_status 5 blkferry pause move
 	start_receiver
 	wait "$(cat "$job_dir/cutover.pid")"
 	eq "$(reported .cutover.state)" cut-over state
@@ -81,4 +97,6 @@ stop_receiver_on_loss() {
 run_case "the answer is lost: cut over" answer_lost
 run_case "the message is lost: rolled back" message_lost
 run_case "the answer is lost before a thaw" answer_lost_thaw
+run_case "no answer before a thaw" no_answer_thaw
 run_case "the target is away: frozen until it is known" target_away
+run_case "the target is away, and a pause is asked for" target_away paused

@@ -22,7 +22,7 @@
 
 /* ---- words ---- */
 
-static int interrupted(const struct cutover *cutover, struct bf_error *err)
+int bf_cutover_interrupted(const struct cutover *cutover, struct bf_error *err)
 {
 	char bound[BF_UNIT_TEXT_BYTES];
 
@@ -159,6 +159,20 @@ static int find_holders(struct cutover *cutover, struct bf_error *err)
 	return ret ? ret : check_holders(cutover, err);
 }
 
+/* systemd may take its time to give the guardian a scope: before the last sync. */
+static int start_guardian(struct cutover *cutover, struct bf_error *err)
+{
+	const struct bf_job *job = cutover->job;
+	int ret = bf_guardian_start(&cutover->guardian, job->config->name,
+				    job->options->run_dir, &cutover->holders,
+				    err);
+
+	if (!ret && !bf_guardian_own_group(cutover->guardian))
+		bf_warn("job %s: the guardian of the freeze could not leave the control group of the replicator: killing that group would kill both",
+			job->config->name);
+	return ret;
+}
+
 /* Sync until short; what that wrote is sent before the freeze. */
 static int sync_all(struct cutover *cutover, struct bf_error *err)
 {
@@ -200,26 +214,20 @@ static void on_expired(void *context)
 	pthread_mutex_unlock(&cutover->job->lock);
 }
 
+bool bf_cutover_is_over(const struct cutover *cutover)
+{
+	return atomic_load(&cutover->expired) || bf_job_ending(cutover->job);
+}
+
 static bool is_over(void *context)
 {
-	struct cutover *cutover = context;
-
-	return atomic_load(&cutover->expired) || bf_job_ending(cutover->job);
+	return bf_cutover_is_over(context);
 }
 
 static int arm(struct cutover *cutover, struct bf_error *err)
 {
-	const struct bf_job *job = cutover->job;
-	int ret = bf_guardian_start(&cutover->guardian, job->config->name,
-				    job->options->run_dir, &cutover->holders,
-				    err);
+	int ret = bf_memory_lock(err);
 
-	if (ret)
-		return ret;
-	if (!bf_guardian_own_group(cutover->guardian))
-		bf_warn("job %s: the guardian of the freeze could not leave the control group of the replicator: killing that group would kill both",
-			job->config->name);
-	ret = bf_memory_lock(err);
 	if (ret)
 		return ret;
 	cutover->quiet = true;
@@ -238,7 +246,8 @@ static int freeze(struct cutover *cutover, struct bf_error *err)
 	cutover->freeze_ns = bf_now_ns() -
 			     bf_guardian_since_ns(cutover->guardian);
 	cutover->job->freeze_ns = cutover->freeze_ns;
-	return ret;
+	return ret && bf_cutover_is_over(cutover) ?
+	       bf_cutover_interrupted(cutover, err) : ret;
 }
 
 static json_t *describe_round(const struct bf_job *job)
@@ -284,8 +293,8 @@ static int round_ended(struct cutover *cutover, struct bf_error *err)
 		cutover->dirty_bytes_at_freeze = job->result->raw_bytes;
 	else if (job->result->nr_blocks)
 		note_still_written(cutover);
-	if (is_over(cutover))
-		return interrupted(cutover, err);
+	if (bf_cutover_is_over(cutover))
+		return bf_cutover_interrupted(cutover, err);
 	if (bf_guardian_gone(cutover->guardian))
 		return bf_fail(err, BF_E_FREEZE, ESRCH,
 			       "the guardian of the freeze has ended: without it nothing stays frozen");
@@ -303,8 +312,8 @@ static int confirm(struct cutover *cutover, struct bf_error *err)
 
 	do {
 		ret = bf_job_last_pass(cutover->job, err);
-		if (ret && is_over(cutover))
-			return interrupted(cutover, err);
+		if (ret && bf_cutover_is_over(cutover))
+			return bf_cutover_interrupted(cutover, err);
 		if (!ret)
 			ret = round_ended(cutover, err);
 	} while (ret > 0);
@@ -354,8 +363,9 @@ static json_t *describe_filesystems(const struct bf_holders *holders)
 	json_t *filesystems = json_array();
 
 	for (size_t i = 0; i < holders->nr_filesystems; i++)
-		json_array_append_new(filesystems, json_pack("{ss, ss, ss}",
-			"mountpoint", holders->filesystems[i].mountpoint,
+		json_array_append_new(filesystems, json_pack("{so, ss, ss}",
+			"mountpoint",
+			bf_control_string(holders->filesystems[i].mountpoint),
 			"type", holders->filesystems[i].type, "state",
 			state_word(holders->filesystems[i].state)));
 	return filesystems;
@@ -366,7 +376,7 @@ static void report(struct cutover *cutover, bool done,
 {
 	struct bf_job *job = cutover->job;
 	json_t *object = json_pack("{ss, ss, sI, sI, sI, sI, sI, si, so}",
-		"state", done ? "cut-over" : cutover->left ? "unknown" :
+		"state", done ? "cut-over" : cutover->unknown ? "unknown" :
 		"rolled-back", "then", bf_then_name(cutover->options->then),
 		"max_downtime_ns", (json_int_t)cutover->options->max_downtime_ns,
 		"projected_downtime_ns", (json_int_t)cutover->projected_ns,
@@ -384,11 +394,11 @@ static void report(struct cutover *cutover, bool done,
 				    json_string(cutover->still_written));
 	if (cutover->post_cutover)
 		json_object_set_new(object, "post_cutover",
-				    json_string(cutover->post_cutover));
+				    bf_control_string(cutover->post_cutover));
 	if (!done)
 		json_object_set_new(object, "error",
-			json_pack("{ss, ss}", "code", bf_code_name(why->code),
-				  "text", why->text));
+			json_pack("{ss, so}", "code", bf_code_name(why->code),
+				  "text", bf_control_string(why->text)));
 	pthread_mutex_lock(&job->lock);
 	json_decref(job->cutover);
 	job->cutover = object;
@@ -415,6 +425,8 @@ static int before_freeze(struct cutover *cutover, struct bf_error *err)
 	/* The hook may have mounted or unmounted something. */
 	if (!ret)
 		ret = find_holders(cutover, err);
+	if (!ret)
+		ret = start_guardian(cutover, err);
 	return ret ? ret : sync_all(cutover, err);
 }
 
@@ -441,7 +453,7 @@ static void roll_back(struct cutover *cutover, const struct bf_error *why)
 	struct bf_error thaw;
 
 	/* Its session was interrupted to get here. */
-	if (is_over(cutover))
+	if (bf_cutover_is_over(cutover))
 		cutover->job->session_over = true;
 	if (bf_cutover_thaw(cutover, &thaw))
 		bf_log_error(&thaw);
@@ -462,7 +474,7 @@ int bf_cutover(struct bf_job *job, const struct bf_cutover_options *options,
 	ret = attempt(&cutover, done, err);
 	if (*done)
 		bf_cutover_finish(&cutover);
-	else if (!cutover.left)
+	else if (!cutover.unknown)
 		roll_back(&cutover, err);
 	report(&cutover, *done, err);
 	if (*done)

@@ -5,6 +5,9 @@
  * is frozen stays as the operator chose, and a lost answer is asked for again
  * under a new epoch, which voids a message not yet processed. So there is never
  * a moment at which both sides may believe that they live on.
+ *
+ * With "thaw" the source lives on whatever the target answers: what it confirmed
+ * is whole there, so the thaw comes before the message and waits for nobody.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,17 +24,24 @@ static int hold(struct cutover *cutover, struct bf_error *err)
 	const struct bf_job_config *config = cutover->job->config;
 	bool off = cutover->options->then == BF_THEN_POWEROFF ||
 		   bf_holders_have_root(&cutover->holders);
-	int ret;
+	int ret = bf_guardian_hold(cutover->guardian,
+				   off ? config->hold_deadline_ns : 0, err);
 
-	if (cutover->options->then == BF_THEN_THAW)
-		return 0;
-	ret = bf_guardian_hold(cutover->guardian,
-			       off ? config->hold_deadline_ns : 0, err);
 	cutover->held = !ret;
-	return ret;
+	return ret && err->code == BF_E_DOWNTIME ?
+	       bf_cutover_interrupted(cutover, err) : ret;
 }
 
-/* What the target's record says. */
+/* What becomes of the freeze, so that the word can be given. */
+static int settle(struct cutover *cutover, struct bf_error *err)
+{
+	if (bf_cutover_is_over(cutover))
+		return bf_cutover_interrupted(cutover, err);
+	return cutover->options->then == BF_THEN_THAW ?
+	       bf_cutover_thaw(cutover, err) : hold(cutover, err);
+}
+
+/* What the target's record says. BF_E_CUT_OVER: it is, but not by us. */
 static int ask_state(struct cutover *cutover, bool *cut_over,
 		     struct bf_error *err)
 {
@@ -42,10 +52,11 @@ static int ask_state(struct cutover *cutover, bool *cut_over,
 	if (ret)
 		return ret;
 	welcome = bf_session_welcome(job->session);
-	*cut_over = welcome->state == WIRE_JOB_CUT_OVER;
-	if (*cut_over && welcome->cutover_epoch != cutover->epoch)
+	*cut_over = welcome->state == WIRE_JOB_CUT_OVER &&
+		    welcome->cutover_epoch == cutover->epoch;
+	if (welcome->state == WIRE_JOB_CUT_OVER && !*cut_over)
 		ret = bf_fail(err, BF_E_CUT_OVER, EROFS,
-			      "the target was cut over in epoch %llu by another replicator, not in ours, %llu",
+			      "the target was cut over in epoch %llu by another replicator, not in ours, %llu: this source has not moved there",
 			      (unsigned long long)welcome->cutover_epoch,
 			      (unsigned long long)cutover->epoch);
 	bf_job_disconnect(job);
@@ -104,14 +115,17 @@ static void speak_if_possible(struct cutover *cutover)
 		bf_cutover_unquiet(cutover);
 }
 
-/* Return: 0 and the truth, or an error when somebody ended the asking. */
+/*
+ * Return: 0 and the truth, BF_E_CUT_OVER as ask_state, or another error when
+ * somebody ended the asking.
+ */
 static int ask_until_known(struct cutover *cutover, bool *cut_over,
 			   struct bf_error *err)
 {
 	struct bf_job *job = cutover->job;
 	int ret = ask(cutover, cut_over, err);
 
-	while (ret && still_ours(cutover)) {
+	while (ret && err->code != BF_E_CUT_OVER && still_ours(cutover)) {
 		uint64_t until_ns = bf_now_ns() + ASK_AGAIN_NS;
 
 		bf_job_set_reason(job, BF_JOB_CUTOVER, err);
@@ -128,7 +142,7 @@ static int stays_unknown(struct cutover *cutover, struct bf_error *err)
 {
 	const char *name = cutover->job->config->name;
 
-	cutover->left = cutover->held;
+	cutover->unknown = true;
 	if (!cutover->held)
 		return bf_fail(err, BF_E_CONNECTION, ENOTCONN,
 			       "whether the target took the final commit is not known, and this source lives on: do not use the target before `blkferry run %s` has asked it",
@@ -142,36 +156,33 @@ static int stays_unknown(struct cutover *cutover, struct bf_error *err)
 		       name);
 }
 
-static int not_taken(struct cutover *cutover, struct bf_error *err)
+/* @ret: 0, or another replicator was first. */
+static int not_taken(struct cutover *cutover, int ret, struct bf_error *err)
 {
 	struct bf_error why;
 
 	if (cutover->held && bf_guardian_unhold(cutover->guardian, &why))
 		bf_log_error(&why);
 	cutover->held = false;
-	return bf_fail(err, BF_E_CONNECTION, ENOTCONN,
+	return ret ? ret : bf_fail(err, BF_E_CONNECTION, ENOTCONN,
 		       "the connection was lost at the final commit, which the target has not taken: passes go on, cut over again");
 }
 
 static int resolve(struct cutover *cutover, bool *done, struct bf_error *err)
 {
-	struct bf_error why;
 	int ret;
 
-	/* With thaw the source lives on either way: it need not wait frozen. */
-	if (!cutover->held && bf_cutover_thaw(cutover, &why))
-		bf_log_error(&why);
 	cutover->job->session_over = true;
 	ret = ask_until_known(cutover, done, err);
-	if (ret)
+	if (ret && err->code != BF_E_CUT_OVER)
 		return stays_unknown(cutover, err);
-	return *done ? 0 : not_taken(cutover, err);
+	return *done ? 0 : not_taken(cutover, ret, err);
 }
 
 int bf_cutover_commit(struct cutover *cutover, bool *done, struct bf_error *err)
 {
 	struct bf_job *job = cutover->job;
-	int ret = hold(cutover, err);
+	int ret = settle(cutover, err);
 
 	if (ret)
 		return ret;

@@ -19,7 +19,7 @@ struct cutover {
 	_Atomic bool expired;		/* the bound has passed */
 	bool quiet;			/* log held, memory locked */
 	bool held;			/* the guardian does not thaw by itself */
-	bool left;			/* it stays frozen, in its hands */
+	bool unknown;			/* whether the target took the message */
 	uint64_t epoch;			/* of the final commit message */
 	uint64_t projected_ns;		/* just before the freeze */
 	uint64_t freeze_ns;		/* all FIFREEZE together */
@@ -32,14 +32,18 @@ struct cutover {
 	struct bf_error post_error;
 };
 
-/* cutover.c: ends the freeze, if there is one, and what belongs to it. */
+/* cutover.c: the bound has passed, or the operator has ended it: in words. */
+bool bf_cutover_is_over(const struct cutover *cutover);
+int bf_cutover_interrupted(const struct cutover *cutover, struct bf_error *err);
+/* Ends the freeze, if there is one, and what belongs to it. */
 int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err);
 /* Log, progress and memory are as before. */
 void bf_cutover_unquiet(struct cutover *cutover);
 
 /*
  * cutover_final.c: the final commit message, and what follows it. *done: the
- * target is cut over. On failure it is not, unless cutover->left.
+ * target is cut over. On failure it is not, unless cutover->unknown: then a
+ * source that was to stay frozen does, in the guardian's hands.
  */
 int bf_cutover_commit(struct cutover *cutover, bool *done, struct bf_error *err);
 void bf_cutover_finish(struct cutover *cutover);

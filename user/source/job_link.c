@@ -153,9 +153,6 @@ int bf_job_open_session(struct bf_job *job, bool read_only,
 	pthread_mutex_lock(&job->lock);
 	job->session = session;
 	pthread_mutex_unlock(&job->lock);
-	/* A word that came while there was no session to interrupt. */
-	if (bf_job_ending(job))
-		bf_session_interrupt(session);
 	return 0;
 }
 

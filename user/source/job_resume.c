@@ -247,8 +247,12 @@ int bf_job_connect(struct bf_job *job, struct bf_error *err)
 
 	bf_job_set_state(job, BF_JOB_CONNECTING);
 	ret = bf_job_open_session(job, false, err);
-	if (!ret)
-		ret = look_at_trackers(job, err);
+	if (ret)
+		return ret;
+	/* A word that came while there was no session to interrupt. */
+	if (bf_job_ending(job))
+		bf_session_interrupt(job->session);
+	ret = look_at_trackers(job, err);
 	if (ret)
 		return ret;
 	decision = job->tracked ? decide(job) : decide_untracked(job);
