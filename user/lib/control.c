@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include <sys/un.h>
 
 #include "lib/cleanup.h"
+#include "lib/thread.h"
 #include "lib/transport.h"
 
 #define CLIENTS_MAX 64
@@ -551,19 +551,6 @@ static void server_free_unstarted(struct bf_control_server *server)
 	free(server);
 }
 
-/* Signals are for the job's thread. */
-static int start_thread(struct bf_control_server *server)
-{
-	sigset_t all, before;
-	int ret;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&server->thread, NULL, serve, server);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return ret;
-}
-
 int bf_control_serve(struct bf_control_server **out, const char *path,
 		     bf_control_handler handler, void *context,
 		     struct bf_error *err)
@@ -579,7 +566,7 @@ int bf_control_serve(struct bf_control_server **out, const char *path,
 	server->context = context;
 	server->references = 1;
 	ret = server_open(server, path, err);
-	if (!ret && (ret = start_thread(server)))
+	if (!ret && (ret = bf_thread_start(&server->thread, serve, server)))
 		ret = bf_fail(err, BF_E_SYSTEM, ret, "cannot start a thread: %s",
 			      strerror(ret));
 	if (ret)

@@ -83,14 +83,8 @@ static void note_still_written(struct cutover *cutover)
 
 static int one_pass(struct bf_job *job, struct bf_error *err)
 {
-	bool resync = true;
-	int ret = 0;
+	int ret = bf_job_catch_up(job, err);
 
-	while (!ret && resync) {
-		ret = bf_job_pass(job, err);
-		if (!ret)
-			ret = bf_job_check_reasons(job, &resync, err);
-	}
 	bf_job_set_state(job, BF_JOB_CUTOVER);
 	return ret;
 }

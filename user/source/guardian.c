@@ -19,6 +19,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/thread.h"
 #include "lib/transport.h"
 #include "source/guardian_protocol.h"
 #include "source/holders.h"
@@ -306,16 +307,12 @@ int bf_guardian_arm(struct bf_guardian *guardian, uint64_t bound_ns,
 		    void (*expired)(void *context), void *context,
 		    struct bf_error *err)
 {
-	sigset_t all, before;
 	int ret;
 
 	guardian->bound_ns = bound_ns;
 	guardian->expired = expired;
 	guardian->context = context;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&guardian->thread, NULL, heartbeats, guardian);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	ret = bf_thread_start(&guardian->thread, heartbeats, guardian);
 	if (ret)
 		return bf_fail(err, BF_E_SYSTEM, ret,
 			       "no thread for the guardian's heartbeats: %s",

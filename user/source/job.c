@@ -72,23 +72,10 @@ static void settle_state(struct bf_job *job)
 			 BF_JOB_READY : BF_JOB_DELTA);
 }
 
-/*
- * Passes until none is due at once: full copy or resync, and what it missed. A
- * resync takes long and measures nothing: what was written meanwhile goes next.
- */
 static int catch_up(struct bf_job *job, struct bf_error *err)
 {
-	bool again = true;
-	int ret = 0;
+	int ret = bf_job_catch_up(job, err);
 
-	while (!ret && again) {
-		bool compares = bf_job_in_doubt(job);
-
-		ret = bf_job_pass(job, err);
-		if (!ret)
-			ret = bf_job_check_reasons(job, &again, err);
-		again |= compares && job->tracked;
-	}
 	if (!ret)
 		settle_state(job);
 	return ret;

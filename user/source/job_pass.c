@@ -290,7 +290,8 @@ static int doubt_disk(struct bf_job *job, struct bf_job_disk *disk,
 	return bf_job_record_store(job, err);
 }
 
-int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err)
+/* Reasons that stand after the last pass; marks those disks. */
+static int check_reasons(struct bf_job *job, bool *resync, struct bf_error *err)
 {
 	int ret = 0;
 
@@ -306,6 +307,26 @@ int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err)
 			return bf_job_cannot_resync(job, disk, reason, err);
 		ret = doubt_disk(job, disk, reason, err);
 		*resync = true;
+	}
+	return ret;
+}
+
+/*
+ * A resync takes long and measures nothing: what was written meanwhile goes
+ * next.
+ */
+int bf_job_catch_up(struct bf_job *job, struct bf_error *err)
+{
+	bool again = true;
+	int ret = 0;
+
+	while (!ret && again) {
+		bool compares = bf_job_in_doubt(job);
+
+		ret = bf_job_pass(job, err);
+		if (!ret)
+			ret = check_reasons(job, &again, err);
+		again |= compares && job->tracked;
 	}
 	return ret;
 }

@@ -225,8 +225,8 @@ bool bf_job_reason_is_final(uint32_t reason);
 int bf_job_cannot_resync(const struct bf_job *job,
 			 const struct bf_job_disk *disk, uint32_t reason,
 			 struct bf_error *err);
-/* Reasons that stand after the last pass; marks those disks. */
-int bf_job_check_reasons(struct bf_job *job, bool *resync, struct bf_error *err);
+/* Passes until none is due at once: full copy or resync, and what it missed. */
+int bf_job_catch_up(struct bf_job *job, struct bf_error *err);
 uint64_t bf_job_dirty_bytes(struct bf_job *job);	/* asks the module */
 struct bf_forecast bf_job_forecast(struct bf_job *job);
 

@@ -6,11 +6,11 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "lib/cleanup.h"
+#include "lib/thread.h"
 #include "source/job_state.h"
 
 #define TICK_MS 1000
@@ -293,14 +293,8 @@ static void *monitor(void *context)
 
 int bf_job_monitor_start(struct bf_job *job, struct bf_error *err)
 {
-	sigset_t all, before;
-	int ret;
+	int ret = bf_thread_start(&job->monitor, monitor, job);
 
-	/* Signals are the command's: it reads them from a descriptor. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&job->monitor, NULL, monitor, job);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ret)
 		return bf_fail(err, BF_E_SYSTEM, ret, "no thread: %s",
 			       strerror(ret));
