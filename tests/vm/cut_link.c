@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * cut_link LISTEN_PORT TARGET_PORT message|answer|silence: a TCP proxy that
- * ends the first connection at its CUTOVER frame, before it ("message") or
- * after the target has answered it ("answer"), or leaves both sides waiting
- * there ("silence"), and carries later connections unharmed.
+ * cut_link LISTEN_PORT TARGET_PORT message|answer|silence|none [end]: a TCP
+ * proxy that ends the first connection at its CUTOVER frame, before it
+ * ("message") or after the target has answered it ("answer"), or leaves both
+ * sides waiting there ("silence"), and carries later connections unharmed, or
+ * ends with it ("end").
  *
  * It sees TLS records only: a frame of 24 bytes makes one of 41 (content type
  * and tag added). CLAIM is the first of that size, CUTOVER the second.
@@ -153,8 +154,10 @@ int main(int argc, char **argv)
 	int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 	const char *how = argv[3];
 
-	if (argc != 4)
+	if (argc != 4 && argc != 5)
 		return 3;
+	if (!strcmp(how, "none"))
+		how = NULL;
 	here = loopback(argv[1]);
 	there = loopback(argv[2]);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -173,6 +176,8 @@ int main(int argc, char **argv)
 			continue;
 		}
 		serve(source, target, how);
+		if (argc == 5)
+			return 0;
 		how = NULL;
 	}
 }

@@ -9,13 +9,19 @@
 # shellcheck source=tests/vm/cutover.bash
 . /t/tests/vm/cutover.bash
 
-# The job goes through a proxy that cuts the link at the final commit message.
+# start_link HOW [end]: the proxy.
+start_link() {
+	cut_link 4713 $port "$@" >"$job_dir/cut_link.out" &
+	echo $! >"$job_dir/cut_link.pid"
+}
+
+# started_behind HOW [TIMEOUT [end]]: the job goes through a proxy that cuts the
+# link at the final commit message.
 started_behind() {
 	begin_case
 	make_ext4 "$d0" data
 	start_receiver
-	cut_link 4713 $port "$1" >"$job_dir/cut_link.out" &
-	echo $! >"$job_dir/cut_link.pid"
+	start_link "$1" ${3:+"$3"}
 	write_job
 	sed -i "s/^receiver = .*/receiver = 127.0.0.1:4713/; s/^timeout = .*/timeout = ${2:-20s}/" "$job_dir/move.conf"
 	start_job
@@ -71,16 +77,17 @@ no_answer_thaw() {
 # While nobody can say what the target did, the source stays as it is.
 # target_away [paused]: a pause meanwhile does not keep it from asking.
 target_away() {
-	started_behind answer
-	stop_receiver_on_loss &
+	started_behind answer 20s end
 	cut_over --then hold &
 	echo $! >"$job_dir/cutover.pid"
-	wait_until 30 grep -q 'the answer is lost' "$job_dir/cut_link.out"
-	wait_until 30 test -e "$job_dir/receiver.gone"
+	wait "$(cat "$job_dir/cut_link.pid")"
+	grep -q 'the answer is lost' "$job_dir/cut_link.out"
+	kill -KILL "$(cat "$job_dir/receiver.pid")"
 	is_frozen "$job_dir/data.mnt"
 	eq "$(figure .state)" cutover "state of the job"
 	[ $# -eq 0 ] || expect_status 5 blkferry pause move
 	start_receiver
+	start_link none
 	wait "$(cat "$job_dir/cutover.pid")"
 	eq "$(reported .cutover.state)" cut-over state
 	is_frozen "$job_dir/data.mnt"
@@ -88,15 +95,32 @@ target_away() {
 	is_thawed "$job_dir/data.mnt"
 }
 
-stop_receiver_on_loss() {
-	wait_until 60 grep -q 'the answer is lost' "$job_dir/cut_link.out"
-	kill -KILL "$(cat "$job_dir/receiver.pid")"
-	touch "$job_dir/receiver.gone"
+# The replicator dies while it does not know: the next one finds out, and ends
+# the hold that nobody else would end.
+killed_while_asking() {
+	started_behind message 20s end
+	cut_over --then hold &
+	echo $! >"$job_dir/cutover.pid"
+	wait "$(cat "$job_dir/cut_link.pid")"
+	kill -KILL "$(job_pid)"
+	wait "$(job_pid)" || :
+	is_frozen "$job_dir/data.mnt"
+	eq "$(figure .state)" holding "state of the guardian"
+	start_link none
+	start_job
+	wait_until 60 is_thawed "$job_dir/data.mnt"
+	wait_until 20 no_guardian
+	grep -q 'what it held frozen is thawed' "$job_dir/move.log"
+	wait_ready
+	cut_over --then hold
+	same_disks
+	blkferry thaw move
 }
 
 run_case "the answer is lost: cut over" answer_lost
 run_case "the message is lost: rolled back" message_lost
 run_case "the answer is lost before a thaw" answer_lost_thaw
+run_case "killed while it asks: the next one ends the hold" killed_while_asking
 run_case "no answer before a thaw" no_answer_thaw
 run_case "the target is away: frozen until it is known" target_away
 run_case "the target is away, and a pause is asked for" target_away paused

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "lib/cleanup.h"
+#include "lib/control.h"
 #include "lib/log.h"
 #include "lib/thread.h"
 #include "lib/transport.h"
@@ -27,6 +28,7 @@
 #define ANSWER_WAIT_MS 30000		/* of systemd, too */
 #define HOLD_WAIT_MS 5000		/* everything is frozen meanwhile */
 #define STOP_WAIT_MS 10000
+#define RELEASE_WAIT_NS (60 * BF_NSEC_PER_SEC)
 #define SEND_WAIT_SECONDS 2
 
 /* Announcements come from one thread, heartbeats from another: by lock. */
@@ -434,4 +436,21 @@ void bf_guardian_leave(struct bf_guardian *guardian)
 		return;
 	stop_heartbeats(guardian);
 	guardian_free(guardian);
+}
+
+void bf_guardian_release(const char *job, const char *run_dir)
+{
+	json_t *request = json_pack("{ss}", "command", "thaw"), *answer = NULL;
+	struct bf_error err;
+	char path[108];
+
+	bf_guardian_path(path, run_dir, job);
+	if (!bf_control_call(path, request, RELEASE_WAIT_NS, NULL, NULL,
+			     &answer, &err))
+		bf_warn("job %s: a run before this one ended before its final commit was taken: what it held frozen is thawed",
+			job);
+	else if (err.code != BF_E_NOT_RUNNING)
+		bf_log_error(&err);
+	json_decref(answer);
+	json_decref(request);
 }

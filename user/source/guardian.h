@@ -97,4 +97,13 @@ bool bf_guardian_gone(struct bf_guardian *guardian);
 void bf_guardian_stop(struct bf_guardian *guardian);
 void bf_guardian_leave(struct bf_guardian *guardian);
 
+/*
+ * bf_guardian_release - end the hold of a run before this one, if there is one
+ *
+ * It died after its guardian had been told to hold, so nobody else would. Only
+ * for who knows that the final commit of that run was not taken, and never can
+ * be: who has claimed the target since.
+ */
+void bf_guardian_release(const char *job, const char *run_dir);
+
 #endif /* BF_SOURCE_GUARDIAN_H */

@@ -10,6 +10,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "source/guardian.h"
 #include "source/job_state.h"
 #include "source/resume.h"
 
@@ -231,6 +232,9 @@ static int claim(struct bf_job *job, const struct decision *decision,
 
 	job->epoch = bf_session_welcome(job->session)->last_epoch + 1;
 	ret = bf_session_claim(job->session, job->epoch, again, err);
+	/* It voids the final commit message of any run before this. */
+	if (!ret && !job->config->disks[0].target_is_path)
+		bf_guardian_release(job->config->name, job->options->run_dir);
 	if (!ret && again)
 		ret = restart(job, decision->way == BF_RESUME_RESYNC, err);
 	return ret ? ret : bf_job_unskip(job, err);
