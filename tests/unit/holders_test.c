@@ -213,8 +213,9 @@ static void mount_outer(void)
 
 static void loop_above_its_host(void)
 {
-	_cleanup_(bf_holders_free) struct bf_holders holders = { 0 };
+	_cleanup_(bf_holders_free) struct bf_holders holders = { 0 }, now = { 0 };
 	char outer[64], point[128], missing[160];
+	const struct bf_filesystem *added;
 	dev_t disk;
 
 	needs_loops();
@@ -237,6 +238,13 @@ static void loop_above_its_host(void)
 	check(!bf_holders_cover(&holders, "/proc/none/of/these"));
 	check(!bf_holders_cover(&holders, "/proc"));
 	check(!strcmp(holders.devices[0].type, "ext4"));
+	check(!bf_holders_added(&holders, &holders));
+	holders.nr_filesystems = 1;	/* as before the mount of the second */
+	check_eq(bf_holders_find(&now, &disk, 1, &err), 0);
+	added = bf_holders_added(&holders, &now);
+	check(added && !strcmp(added->mountpoint, point));
+	bf_holders_free(&now);
+	holders.nr_filesystems = 2;
 	bf_holders_free(&holders);
 	unmount_all();
 }

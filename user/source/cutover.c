@@ -153,6 +153,22 @@ static int find_holders(struct cutover *cutover, struct bf_error *err)
 	return ret ? ret : check_holders(cutover, err);
 }
 
+/* Passes take their time: what was mounted meanwhile would not be frozen. */
+static int check_nothing_added(const struct cutover *cutover,
+			       struct bf_error *err)
+{
+	_cleanup_(bf_holders_free) struct bf_holders now = { 0 };
+	const struct bf_filesystem *added;
+	int ret = bf_job_find_holders(cutover->job, &now, err);
+
+	added = ret ? NULL : bf_holders_added(&cutover->holders, &now);
+	if (added)
+		return bf_fail(err, BF_E_FREEZE, EAGAIN,
+			       "%s was mounted on a disk of the job just before the freeze, which would have left it out: cut over again",
+			       added->mountpoint);
+	return ret;
+}
+
 /* systemd may take its time to give the guardian a scope: before the last sync. */
 static int start_guardian(struct cutover *cutover, struct bf_error *err)
 {
@@ -421,7 +437,9 @@ static int before_freeze(struct cutover *cutover, struct bf_error *err)
 		ret = find_holders(cutover, err);
 	if (!ret)
 		ret = start_guardian(cutover, err);
-	return ret ? ret : sync_all(cutover, err);
+	if (!ret)
+		ret = sync_all(cutover, err);
+	return ret ? ret : check_nothing_added(cutover, err);
 }
 
 static int attempt(struct cutover *cutover, bool *done, struct bf_error *err)

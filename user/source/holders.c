@@ -142,6 +142,15 @@ bool bf_holders_have_root(const struct bf_holders *holders)
 	return false;
 }
 
+const struct bf_filesystem *bf_holders_added(const struct bf_holders *before,
+					     const struct bf_holders *now)
+{
+	for (size_t i = 0; i < now->nr_filesystems; i++)
+		if (!bf_holders_filesystem(before, now->filesystems[i].dev))
+			return &now->filesystems[i];
+	return NULL;
+}
+
 static bool cover(const struct bf_holders *holders, const struct stat *status)
 {
 	for (size_t i = 0; i < holders->nr_filesystems; i++) {

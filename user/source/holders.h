@@ -79,6 +79,9 @@ void bf_holders_free(struct bf_holders *holders);
 
 int bf_holders_refuse(const struct bf_holders *holders, struct bf_error *err);
 bool bf_holders_have_root(const struct bf_holders *holders);
+/* A filesystem that came after @before was found, NULL if there is none. */
+const struct bf_filesystem *bf_holders_added(const struct bf_holders *before,
+					     const struct bf_holders *now);
 /* True if @path lies, or would be created, on one of the filesystems. */
 bool bf_holders_cover(const struct bf_holders *holders, const char *path);
 bool bf_holders_cover_fd(const struct bf_holders *holders, int fd);
