@@ -366,7 +366,7 @@ static void silent(void)
 
 static void overstays(void)
 {
-	static const struct plan plan = { .bound_ns = SECOND_NS / 5 };
+	static const struct plan plan = { .bound_ns = 3 * SECOND_NS };
 	struct source source = start(&plan);
 
 	check_eq(heard(&source), 'f');
