@@ -242,6 +242,46 @@ wrong_receiver() {
 	fails_saying 'SHA256' copy "$source" "$address/far" --peer "$other" --key "$test_tmp/near.key"
 }
 
+# A receiver of its own at $1: sets $receiver, says where in lost.log.
+serve_lost() {
+	sed -e "s/^listen = .*/listen = $1/" -e "s/far\.\(img\|records\)/lost.\1/" \
+		"$test_tmp/receiver.conf" >"$test_tmp/lost.conf"
+	"$bf" receive --config "$test_tmp/lost.conf" 2>"$test_tmp/lost.log" &
+	receiver=$!
+	cleanup_fn whatever kill "$receiver"
+	wait_until 20 grep -q 'listening on ' "$test_tmp/lost.log"
+}
+
+lose_target() {
+	rm -rf "$test_tmp/lost.records" "$test_tmp/lost.img"
+	truncate -s 16G "$test_tmp/lost.img"
+}
+
+committed_some() {
+	jq -e '[.. | objects | .through_bytes? // 0] | max > 0' "$test_tmp"/lost.records/*.json
+}
+
+# receiver_goes COMMAND...: and comes back after COMMAND, while a copy to it has
+# sent the first part of its source; the copy is whole in the end.
+receiver_goes() {
+	local pid status=0 at big=$test_tmp/big.img
+	cp --sparse=always "$source" "$big"
+	truncate -s 16G "$big"
+	lose_target
+	serve_lost 127.0.0.1:0
+	at=$(sed -n 's/^listening on //p' "$test_tmp/lost.log")
+	copy "$big" "$at/far" --peer "$peer" --key "$test_tmp/near.key" >"$test_tmp/out" 2>&1 &
+	pid=$!
+	wait_until 60 committed_some
+	kill -KILL "$receiver"
+	wait "$receiver" || :
+	"$@"
+	serve_lost "$at"
+	wait "$pid" || status=$?
+	eq "$status" 0 "status of the copy"
+	cmp -n $((37 << 20)) "$big" "$test_tmp/lost.img"
+}
+
 receiver_ended() {
 	eq "$1" 0 "status of the receiver"
 	expect_status 5 copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/near.key"
@@ -270,6 +310,8 @@ run_case "a list that makes no sense" bad_extents
 peer="" receiver="" address=""
 start_receiver
 run_case "options that belong to the other kind of target" receiver_options
+run_case "a copy goes on after a lost receiver" receiver_goes :
+run_case "a target that is lost in the middle gets all again" receiver_goes lose_target
 run_case "over TLS to a receiver" over_tls
 run_case "limits are changed while it runs" set_while_it_runs
 run_case "a target that was cut over is not written again" cut_over_stays

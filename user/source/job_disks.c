@@ -276,9 +276,8 @@ int bf_job_mark_all(struct bf_job *job, struct bf_job_disk *disk,
 		disk->seen = disk->tracker.reasons;
 		disk->whole_generation = disk->tracker.committed_generation;
 		disk->whole_sector = disk->tracker.committed_sector;
-		ret = disk->extents->ops->mark(disk->extents, &everything, 1,
-					       err);
 	}
+	ret = disk->extents->ops->mark(disk->extents, &everything, 1, err);
 	if (!ret)
 		disk->whole = true;
 	return ret;

@@ -146,12 +146,41 @@ static struct decision decide(struct bf_job *job)
 	return decision;
 }
 
-/* A copy that is made once has nothing to go on from. */
+/* Do the targets hold what an earlier session of this run left there? */
+static bool targets_are_same(const struct bf_job *job)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		const struct bf_resume_facts facts = facts_of(job, i);
+
+		if (!facts.recorded || !facts.target_known ||
+		    !facts.cookie_agrees)
+			return false;
+	}
+	return true;
+}
+
+/* What of a list was sent is not in it any more. */
+static int check_list_is_whole(const struct bf_job *job, struct bf_error *err)
+{
+	if (!job->options->extents_path || !job->disks[0].recorded ||
+	    targets_are_same(job))
+		return 0;
+	return bf_fail(err, BF_E_STATE, ESTALE,
+		       "the target does not hold any more what was sent to it before the connection was lost: start the copy again");
+}
+
+/* A copy that is made once goes on after a lost connection at the most. */
 static struct decision decide_untracked(const struct bf_job *job)
 {
 	if (job->options->extents_path)
 		return (struct decision){ .way = BF_RESUME_DELTA,
 					  .why = "this copy is made once" };
+	if (targets_are_same(job))
+		return (struct decision){
+			.way = job->disks[0].in_doubt ? BF_RESUME_RESYNC_ON :
+							BF_RESUME_FULL_ON,
+			.why = "the target holds what it acknowledged before the connection was lost",
+		};
 	if (job->resync_asked)
 		return (struct decision){ .way = BF_RESUME_RESYNC,
 					  .why = "the operator asked for it" };
@@ -257,6 +286,8 @@ int bf_job_connect(struct bf_job *job, struct bf_error *err)
 	if (bf_job_ending(job))
 		bf_session_interrupt(job->session);
 	ret = look_at_trackers(job, err);
+	if (!ret)
+		ret = check_list_is_whole(job, err);
 	if (ret)
 		return ret;
 	decision = job->tracked ? decide(job) : decide_untracked(job);
