@@ -242,7 +242,7 @@ static int arm(struct cutover *cutover, struct bf_error *err)
 		return ret;
 	cutover->quiet = true;
 	bf_log_hold();
-	atomic_store(&cutover->job->frozen, true);
+	bf_job_monitor_quiet(cutover->job, true);
 	return bf_guardian_arm(cutover->guardian,
 			       cutover->options->max_downtime_ns, on_expired,
 			       cutover, err);
@@ -337,7 +337,7 @@ void bf_cutover_unquiet(struct cutover *cutover)
 	cutover->quiet = false;
 	bf_memory_unlock();
 	bf_log_release();
-	atomic_store(&cutover->job->frozen, false);
+	bf_job_monitor_quiet(cutover->job, false);
 }
 
 int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err)

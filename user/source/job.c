@@ -381,6 +381,7 @@ static int init(struct bf_job *job, const struct bf_job_options *options,
 	job->resync_asked = options->resync;
 	job->requests_end = &job->requests;
 	pthread_mutex_init(&job->lock, NULL);
+	pthread_mutex_init(&job->output, NULL);
 	bf_converge_init(&job->converge);
 	bf_job_limits_init(job);
 	job->nr_disks = job->config->nr_disks;
@@ -428,6 +429,7 @@ static void clean_up(struct bf_job *job)
 		close(job->end_fd);
 	if (job->peer_fd >= 0)
 		close(job->peer_fd);
+	pthread_mutex_destroy(&job->output);
 	pthread_mutex_destroy(&job->lock);
 }
 

@@ -52,7 +52,7 @@ static void set_quiet(struct bf_job *job, bool quiet)
 		bf_log_hold();
 	else
 		bf_log_release();
-	atomic_store(&job->frozen, quiet);
+	bf_job_monitor_quiet(job, quiet);
 }
 
 static int freeze_and_ask(struct asking *asking, const struct bf_job_disk *disk,

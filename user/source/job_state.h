@@ -118,7 +118,8 @@ struct bf_job {
 	pthread_t monitor;
 	bool has_monitor;
 	struct bf_control_server *control;
-	_Atomic bool frozen;		/* no line, no file, no progress */
+	pthread_mutex_t output;		/* the monitor's, while it speaks */
+	bool quiet;			/* by output: no line, no file, no progress */
 
 	pthread_mutex_t lock;
 	enum bf_job_state state;
@@ -272,5 +273,7 @@ void bf_job_wait(struct bf_job *job, uint64_t since_ns);
 json_t *bf_job_status(struct bf_job *job);
 int bf_job_monitor_start(struct bf_job *job, struct bf_error *err);
 void bf_job_monitor_stop(struct bf_job *job);
+/* Around a freeze; returns when nothing is on its way to a file any more. */
+void bf_job_monitor_quiet(struct bf_job *job, bool quiet);
 
 #endif /* BF_SOURCE_JOB_STATE_H */

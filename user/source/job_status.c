@@ -264,6 +264,17 @@ static void tell_alive(struct bf_job *job)
 		job->options->alive(job->options->progress_context);
 }
 
+static void look(struct bf_job *job)
+{
+	pthread_mutex_lock(&job->output);
+	if (!job->quiet) {
+		bf_job_limits_tick(job);
+		sample(job);
+		tell_progress(job);
+	}
+	pthread_mutex_unlock(&job->output);
+}
+
 static void *monitor(void *context)
 {
 	struct bf_job *job = context;
@@ -280,15 +291,19 @@ static void *monitor(void *context)
 			fds[1].fd = -1;
 			fds[1].revents = 0;
 		}
-		if (!ready)
-			tell_alive(job);
-		if (ready || atomic_load(&job->frozen))
+		if (ready)
 			continue;
-		bf_job_limits_tick(job);
-		sample(job);
-		tell_progress(job);
+		tell_alive(job);
+		look(job);
 	}
 	return NULL;
+}
+
+void bf_job_monitor_quiet(struct bf_job *job, bool quiet)
+{
+	pthread_mutex_lock(&job->output);
+	job->quiet = quiet;
+	pthread_mutex_unlock(&job->output);
 }
 
 int bf_job_monitor_start(struct bf_job *job, struct bf_error *err)
