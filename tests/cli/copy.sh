@@ -103,7 +103,7 @@ ended_early() {
 	truncate -s 2T "$test_tmp/huge.img"
 	copy "$test_tmp/huge.img" "$test_tmp/half.img" >"$test_tmp/out" 2>&1 &
 	pid=$!
-	wait_until 20 socket_is_there
+	wait_until 20 copy_listens
 	"$@"
 	wait "$pid" || status=$?
 	eq "$status" 4 "status of the copy"
@@ -111,15 +111,15 @@ ended_early() {
 	[ ! -e "$test_tmp/half.img" ]
 }
 
-socket_is_there() { [ -S "$(socket)" ]; }
-socket() { echo "$test_tmp"/run/*.sock; }
+copy_listens() { [ -S "$(copy_socket)" ]; }
+copy_socket() { echo "$test_tmp"/run/*.sock; }
 
 # The copy is the only child of its function's shell.
 stop_copy() { kill -TERM "$(pgrep -P "$pid")"; }
 
 cancel_copy() {
 	local job
-	job=$(basename "$(socket)" .sock)
+	job=$(basename "$(copy_socket)" .sock)
 	"$bf" cancel "$job" --run-dir "$test_tmp/run"
 }
 
