@@ -8,7 +8,7 @@
 
 bf=${BLKFERRY:-build/blkferry}
 commands=(track untrack stats extents plan copy run receive status sync pause
-	resume cancel cutover thaw verify set key metrics diag)
+	resume cancel cutover thaw verify set report targets key metrics diag)
 
 nothing_given() {
 	expect_status 3 "$bf"
@@ -52,7 +52,7 @@ unknown_option() {
 missing_argument() {
 	local command
 	for command in track untrack extents plan copy run sync pause resume cancel \
-		cutover thaw verify; do
+		cutover thaw verify report; do
 		expect_status 3 "$bf" "$command"
 		grep -q ' is missing' "$test_tmp/out"
 		grep -q "^usage: blkferry $command " "$test_tmp/out"

@@ -106,6 +106,27 @@ hooks_run_in_order() {
 		"move pre-cutover move pre-freeze move post-thaw move post-cutover"
 }
 
+targets_say() {
+	eq "$(blkferry targets --config "$job_dir/receiver.conf" --json |
+		jq -r '.targets[0] | .target + " " + .state + " " + (.job // "-")')" "$1"
+}
+
+ended_job_leaves_a_report() {
+	set_up
+	targets_say "disk free -"
+	start_job
+	wait_ready
+	targets_say "disk syncing move"
+	cut_over --then thaw
+	wait "$(job_pid)"
+	targets_say "disk cut-over move"
+	[ ! -e "$job_dir/source/move.json" ]
+	blkferry report move --records-dir "$job_dir/source" --json >"$job_dir/left"
+	jq -e '.state == "done" and .cutover.downtime_ns > 0 and .passes >= 2
+		and .disks[0].name == "disk" and .started <= .ended' "$job_dir/left"
+	blkferry report move --records-dir "$job_dir/source" | grep -q '^ *frozen for '
+}
+
 failing_hook_stops_it() {
 	begin_case
 	make_ext4 "$d0" data
@@ -139,4 +160,5 @@ run_case "a whole copy waits for its turn" waits_for_its_turn
 run_case "a job waits for its start" waits_for_its_start
 run_case "hooks run in their order" hooks_run_in_order
 run_case "a hook that fails before the freeze means no cutover" failing_hook_stops_it
+run_case "a job that has ended leaves a report, its target a state" ended_job_leaves_a_report
 run_case "labels in status and metrics" labels_are_shown

@@ -41,7 +41,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_cancel, cli_copy, cli_cutover, cli_diag, cli_extents,
-	cli_key, cli_metrics, cli_pause, cli_plan, cli_receive, cli_resume, cli_run, cli_set, cli_stats,
+	cli_key, cli_metrics, cli_pause, cli_plan, cli_receive, cli_report,
+	cli_resume, cli_run, cli_set, cli_stats, cli_targets,
 	cli_status, cli_sync, cli_thaw, cli_track, cli_untrack, cli_verify;
 
 /* --- answers (answer.c) --- */

@@ -19,7 +19,7 @@ static const struct cli_command *const commands[] = {
 	&cli_track, &cli_untrack, &cli_stats, &cli_extents, &cli_plan, &cli_copy,
 	&cli_run, &cli_receive, &cli_status, &cli_sync, &cli_pause,
 	&cli_resume, &cli_cancel, &cli_cutover, &cli_thaw, &cli_verify, &cli_set,
-	&cli_key, &cli_metrics, &cli_diag,
+	&cli_report, &cli_targets, &cli_key, &cli_metrics, &cli_diag,
 };
 
 static int json_given, help_given, verbose_given;

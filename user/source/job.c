@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/reboot.h>
+#include <time.h>
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
@@ -376,6 +377,7 @@ static int init(struct bf_job *job, const struct bf_job_options *options,
 {
 	job->options = options;
 	job->config = options->config;
+	job->started_s = time(NULL);
 	job->tracked = !options->no_tracker && !options->extents_path &&
 		       !options->insecure_torn;
 	job->resync_asked = options->resync;
@@ -524,6 +526,7 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 		bf_job_hook_tell(&job, "on-failure", options->config->on_failure,
 				 err);
 	*outcome = bf_job_status(&job);
+	bf_job_report(&job, *outcome);
 	if (!ret && job.power_off)
 		power_off(&job);
 	clean_up(&job);

@@ -55,4 +55,9 @@ struct bf_job_options {
 int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	       struct bf_error *err);
 
+/* What a job that came to its end leaves: its last status, started, ended. */
+#define BF_JOB_REPORT_KIND "job-report"
+void bf_job_report_path(const char *records_dir, const char *job,
+			char path[BF_PATH_BYTES]);
+
 #endif /* BF_SOURCE_JOB_H */

@@ -110,6 +110,7 @@ struct bf_job {
 	bool reconnect;			/* at once: only a request failed */
 	bool record_frozen;		/* it cannot be written any more */
 	bool power_off;			/* cut over, as the last thing to do */
+	int64_t started_s;		/* since the epoch: this run */
 	int slot_fd;			/* of whole copies at once, or -1 */
 	int peer_fd;			/* pidfd of who asked for it, or -1 */
 	int wake_fd;			/* eventfd: a request, stop, cancel */
@@ -200,6 +201,9 @@ int bf_job_connect(struct bf_job *job, struct bf_error *err);
 void bf_job_set_mode(struct bf_job *job, const char *mode, const char *disk,
 		     const char *why);
 bool bf_job_digests_known(const struct bf_job *job);
+
+/* ---- job_report.c ---- */
+void bf_job_report(struct bf_job *job, const json_t *status);
 
 /* ---- job_link.c: to the target and back ---- */
 /* Opens a session and nothing else; a target that is cut over has read-only
