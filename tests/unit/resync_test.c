@@ -138,13 +138,21 @@ static struct bf_extents_ops interrupting;
 static int (*commit_below)(struct bf_extents *, uint64_t, struct bf_error *);
 static uint64_t committed_bytes;
 
+/*
+ * Ends at the first commit and below 2 GiB, whatever else has been compared and
+ * sent by then: how much that is depends on how busy the machine is.
+ */
 static int commit_and_interrupt(struct bf_extents *e, uint64_t through_bytes,
 				struct bf_error *error)
 {
-	int ret = commit_below(e, through_bytes, error);
+	uint64_t bytes = through_bytes < 2048 * M ? through_bytes : 2048 * M;
+	int ret;
 
+	if (committed_bytes)
+		return bf_fail(error, BF_E_CANCELLED, ECANCELED, "interrupted");
+	ret = commit_below(e, bytes, error);
 	if (!ret)
-		committed_bytes = through_bytes;
+		committed_bytes = bytes;
 	bf_session_interrupt(session);
 	return ret;
 }
@@ -165,9 +173,9 @@ static void an_interrupted_resync_goes_on_from_its_last_step(void)
 	disks[0].extents->ops = &interrupting;
 	open_job(1, true);
 	disks[0].in_doubt = true;
-	check(bf_pass_run(session, WIRE_PASS_RESYNC, true, NULL, &result, &err) < 0);
+	check(bf_pass_run(session, WIRE_PASS_RESYNC, false, NULL, &result, &err) < 0);
 	check_eq(err.code, BF_E_CANCELLED);
-	check(committed_bytes >= 1024 * M && committed_bytes < 3000 * M);
+	check(committed_bytes);
 	close_session();
 	disks[0].extents->ops = ops;
 	/* Written meanwhile, below the watermark. */
@@ -178,7 +186,8 @@ static void an_interrupted_resync_goes_on_from_its_last_step(void)
 	check(!(disks[0].opened.flags & WIRE_OPENED_COMPLETE));
 	resync();
 	check_eq(result.compared_bytes, 3072 * M - committed_bytes);
-	check_eq(result.raw_bytes, 2 * 4096);
+	/* What was written late; the other one, unless it was sent before. */
+	check(result.raw_bytes == 4096 || result.raw_bytes == 2 * 4096);
 	equal();
 	end_job();
 }
