@@ -33,10 +33,12 @@ CLI_OBJ := $(CLI_SRC:%.c=$(B)/obj/%.o)
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/asan/unit/%,$(wildcard tests/unit/*_test.c))
 GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
+FUZZ_TARGETS := $(wildcard tests/fuzz/*_fuzz.c)
 FAULT_TESTS := $(patsubst tests/fault/%.c,$(B)/fault/%,$(wildcard tests/fault/*.c))
 
 .PHONY: all user module demo demo-system check check-full check-vm bench lint fuzz clean \
-	install install-source deb rpm FORCE bench-programs unit-tests guest-tests fault-tests sanitized
+	install install-source deb rpm FORCE bench-programs unit-tests guest-tests fault-tests sanitized \
+	faulty fuzz-replay fuzz-programs
 
 all: user module
 
@@ -106,6 +108,41 @@ $(B)/fault/%: tests/fault/%.c $(B)/libblkferry.a $(TEST_DEPS)
 	@echo "  TEST    $@"
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -o $@ $< \
 		$(call test_build,$<) $(B)/libblkferry.a $(USER_LDLIBS)
+
+# The command with fault points in it, and a step after each MiB.
+faulty:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/faulty user \
+		EXTRA_CFLAGS="-DBF_FAULTS -DBF_STEP_BYTES=1048576"
+
+# A fuzz target with the kept corpus, for `make check`, or with libFuzzer.
+fuzz-replay: $(FUZZ_TARGETS:tests/fuzz/%.c=$(B)/asan/fuzz/%)
+
+$(B)/asan/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c tests/fuzz/fuzz.h \
+		$(B)/asan/libblkferry.a $(TEST_DEPS)
+	@mkdir -p $(@D)
+	@echo "  TEST    $@"
+	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -fsanitize=address,undefined \
+		-fno-omit-frame-pointer -fno-sanitize-recover=all -o $@ $< \
+		tests/fuzz/replay.c $(B)/asan/libblkferry.a $(USER_LDLIBS)
+
+FUZZ_SANITIZE := fuzzer-no-link,address,undefined
+
+$(B)/fuzz/libblkferry.a: FORCE
+	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang \
+		SANITIZE=$(FUZZ_SANITIZE) $(B)/fuzz/libblkferry.a
+
+$(B)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(B)/fuzz/libblkferry.a \
+		$(TEST_DEPS)
+	@mkdir -p $(@D)
+	@echo "  FUZZ    $@"
+	$(Q)clang $(USER_CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer,address,undefined \
+		-fno-omit-frame-pointer -fno-sanitize-recover=all -o $@ $< \
+		$(B)/fuzz/libblkferry.a $(USER_LDLIBS)
+
+fuzz-programs: $(FUZZ_TARGETS:tests/fuzz/%.c=$(B)/fuzz/%)
+
+fuzz:
+	$(Q)tests/fuzz/run $(or $(T),60) $(FUZZ)
 
 # Built in a copy under $(B), so that one checkout serves many kernels at once.
 module:

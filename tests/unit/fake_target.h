@@ -35,6 +35,9 @@ struct fake_target {
 	int notify_fd;			/* eventfd: told of each DATA and PING */
 	uint64_t hold_at_frame;		/* waits before it until ... */
 	int release_fd;			/* ... this eventfd is written */
+	/* Sends an answer in place of the honest way, if it is not NULL. */
+	int (*answer)(struct fake_target *t, uint16_t type, uint16_t disk,
+		      const void *payload, uint32_t bytes);
 	/* Out: */
 	uint64_t begins, frames, barriers, steps, pings, pongs;
 	uint64_t encoded_bytes, raw_bytes;
@@ -61,6 +64,8 @@ static const uint8_t fake_key[16] = "sixteen bytes...";
 static inline int fake_answer(struct fake_target *t, uint16_t type, uint16_t disk,
 			      const void *payload, uint32_t bytes)
 {
+	if (t->answer)
+		return t->answer(t, type, disk, payload, bytes);
 	return bf_frame_send(t->end, type, disk, payload, bytes,
 			     bf_now_ns() + FAKE_DEADLINE_NS, NULL);
 }

@@ -15,6 +15,7 @@
 #include <openssl/sha.h>
 
 #include "lib/cleanup.h"
+#include "lib/fault.h"
 #include "lib/record.h"
 
 #define RECORD_MAX_BYTES (4 << 20)
@@ -204,13 +205,16 @@ static int replace(const char *path, const char *text)
 	if (ret >= (int)sizeof(temporary))
 		return -ENAMETOOLONG;
 	ret = write_durably(temporary, text);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_RECORD_WRITTEN, NULL);
 	if (!ret && rename(temporary, path) < 0)
 		ret = -errno;
 	if (ret) {
 		unlink(temporary);
 		return ret;
 	}
-	return sync_folder(folder);
+	ret = bf_fault(BF_FAULT_RECORD_RENAMED, NULL);
+	return ret ? ret : sync_folder(folder);
 }
 
 int bf_record_store(const char *path, const char *kind, json_t *body,

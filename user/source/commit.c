@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/fault.h"
 #include "source/session.h"
 
-#define STEP_BYTES (256ull << 20)
+#ifndef BF_STEP_BYTES		/* tests want many steps of small disks */
+#define BF_STEP_BYTES (256ull << 20)
+#endif
 #define STEP_NS (2 * BF_NSEC_PER_SEC)
 #define STEP_COMPARED_BYTES (1ull << 30)	/* by a resync, sent or not */
 
@@ -55,7 +58,7 @@ static bool step_is_due(const struct bf_session *s, uint64_t through_bytes)
 	uint64_t bytes = s->queued_raw_bytes - s->barrier_raw_bytes;
 	uint64_t moved = through_bytes - s->barrier_through_bytes;
 
-	return bytes >= STEP_BYTES ||
+	return bytes >= BF_STEP_BYTES ||
 	       (s->resyncing && moved >= STEP_COMPARED_BYTES) ||
 	       ((bytes || moved) && bf_now_ns() - s->barrier_ns >= STEP_NS);
 }
@@ -223,8 +226,12 @@ int bf_commit_durable(struct bf_session *session, uint64_t *ended_sent_ns,
 	while ((b = next_durable(session))) {
 		int ret = compare(session, b, err);
 
+		if (!ret)
+			ret = bf_fault(BF_FAULT_SOURCE_DURABLE, err);
 		if (!ret && !b->whole_job)
 			ret = commit_step(session, b, err);
+		if (!ret && !b->whole_job)
+			ret = bf_fault(BF_FAULT_SOURCE_COMMITTED, err);
 		if (ret)
 			return ret;
 		if (b->whole_job) {

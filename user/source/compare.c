@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "lib/codec.h"
+#include "lib/fault.h"
 #include "source/compare.h"
 
 #define ASKS 8				/* questions on their way */
@@ -332,6 +333,9 @@ static int compare_oldest(struct bf_compare *c, struct ask *ask,
 	ask->compared_bytes += piece->bytes;
 	c->oldest_piece = (c->oldest_piece + 1) % READS;
 	c->nr_pieces--;
+	ret = bf_fault(BF_FAULT_SOURCE_COMPARED, err);
+	if (ret)
+		return ret;
 	if (ask->compared_bytes == ask->range.extent.length_bytes)
 		drop_oldest_ask(c);
 	return 0;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/fault.h"
 #include "lib/log.h"
 #include "source/guardian.h"
 #include "source/job_state.h"
@@ -264,6 +265,8 @@ static int claim(struct bf_job *job, const struct decision *decision,
 	/* It voids the final commit message of any run before this. */
 	if (!ret && !job->config->disks[0].target_is_path)
 		bf_guardian_release(job->config->name, job->options->run_dir);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_SOURCE_CLAIMED, err);
 	if (!ret && again)
 		ret = restart(job, decision->way == BF_RESUME_RESYNC, err);
 	return ret ? ret : bf_job_unskip(job, err);
@@ -287,12 +290,16 @@ int bf_job_connect(struct bf_job *job, struct bf_error *err)
 		bf_session_interrupt(job->session);
 	ret = look_at_trackers(job, err);
 	if (!ret)
+		ret = bf_fault(BF_FAULT_SOURCE_OPENED, err);
+	if (!ret)
 		ret = check_list_is_whole(job, err);
 	if (ret)
 		return ret;
 	decision = job->tracked ? decide(job) : decide_untracked(job);
 	announce(job, &decision);
 	ret = claim(job, &decision, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_SOURCE_MARKED, err);
 	if (ret)
 		return ret;
 	remember(job);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/fault.h"
 #include "source/session.h"
 
 struct pass {
@@ -80,6 +81,9 @@ static int finish_all(struct bf_session *s, const struct bf_reasons *resynced,
 			return bf_fail_prefix(err, ret, "disk %s: ",
 					      s->disks[i].name);
 		d->owned = false;
+		ret = bf_fault(BF_FAULT_SOURCE_FINISHED, err);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
@@ -201,7 +205,8 @@ static int send_next(struct pass *p, uint32_t disk, struct bf_error *err)
 	bf_send_slot(s, slot);
 	bf_read_release(s, slot);
 	bf_commit_step(s, disk);
-	return 1;
+	ret = bf_fault(BF_FAULT_SOURCE_QUEUED, err);
+	return ret ? ret : 1;
 }
 
 /* What turned out to be skipped was planned, too. */
@@ -389,7 +394,11 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 	if (!ret && kind == WIRE_PASS_FULL && session->begun)
 		ret = session->begun(session->begun_context, err);
 	if (!ret)
+		ret = bf_fault(BF_FAULT_SOURCE_BEGUN, err);
+	if (!ret)
 		ret = send_all(&p, complete, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_SOURCE_ENDED, err);
 	if (!ret)
 		ret = finish_all(session, resynced, err);
 	if (ret) {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/fault.h"
 #include "source/session.h"
 
 #define READ_MIN_BYTES (256u << 10)
@@ -128,6 +129,9 @@ int bf_read_reap(struct bf_session *session, uint32_t wait, struct bf_error *err
 			if (done[i].result)
 				return read_failed(session, slot, done[i].tag,
 						   -done[i].result, err);
+			ret = bf_fault(BF_FAULT_SOURCE_READ, err);
+			if (ret)
+				return ret;
 			read_done(session, slot);
 		}
 		wait = 0;

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "lib/cleanup.h"
+#include "lib/fault.h"
 #include "source/compare.h"
 #include "source/session.h"
 
@@ -554,8 +555,10 @@ int bf_session_cutover(struct bf_session *session, uint64_t epoch,
 {
 	struct wire_cutover cutover = { .epoch = epoch };
 	struct wire_cutover_done done;
-	int ret;
+	int ret = bf_fault(BF_FAULT_SOURCE_CUTOVER, err);
 
+	if (ret)
+		return ret;
 	bf_wire_swap_cutover(&cutover);
 	ret = call(session, WIRE_CUTOVER, 0, &cutover, sizeof(cutover),
 		   WIRE_CUTOVER_DONE, err);
@@ -570,5 +573,5 @@ int bf_session_cutover(struct bf_session *session, uint64_t epoch,
 			       "the target cut epoch %llu over instead of %llu",
 			       (unsigned long long)done.epoch,
 			       (unsigned long long)epoch);
-	return 0;
+	return bf_fault(BF_FAULT_SOURCE_CUT_OVER, err);
 }

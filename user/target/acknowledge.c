@@ -13,6 +13,7 @@
 #include <openssl/rand.h>
 
 #include "lib/cleanup.h"
+#include "lib/fault.h"
 #include "lib/log.h"
 #include "target/session_private.h"
 
@@ -154,7 +155,9 @@ static int record_claim(struct bf_target_session *s, const struct wire_claim *m,
 		return ret;
 	ledger->state = WIRE_JOB_SYNCING;
 	ledger->last_epoch = m->epoch;
-	ret = bf_ledger_store(s->registry->records_dir, ledger, err);
+	ret = bf_fault(BF_FAULT_TARGET_CLAIM, err);
+	if (!ret)
+		ret = bf_ledger_store(s->registry->records_dir, ledger, err);
 	if (ret)
 		return ret;
 	s->ledger = bf_take_pointer(ledger);
@@ -233,7 +236,8 @@ int session_claim(struct bf_target_session *s, const struct bf_frame *f,
 			 s->job, (unsigned long long)s->epoch, s->peer_name,
 			 s->nr_disks, m.flags & WIRE_CLAIM_RESTART ?
 			 ", to be copied or compared whole" : "");
-	return claimed(s, err);
+	ret = bf_fault(BF_FAULT_TARGET_CLAIMED, err);
+	return ret ? ret : claimed(s, err);
 }
 
 /* --- BARRIER ---------------------------------------------------------------------- */
@@ -315,13 +319,20 @@ int session_barrier(struct bf_target_session *s, const struct bf_frame *f,
 	if (!ret)
 		ret = check_barrier(s, &m, progress, err);
 	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_FLUSH, err);
+	if (!ret)
 		ret = bf_apply_flush(s->apply, err);
 	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_FLUSHED, err);
+	if (!ret)
 		ret = record_progress(s, m.nr_disks, progress, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_RECORDED, err);
 	if (ret)
 		return ret;
 	s->last_barrier = m.sequence;
-	return durable(s, m.sequence, err);
+	ret = durable(s, m.sequence, err);
+	return ret ? ret : bf_fault(BF_FAULT_TARGET_DURABLE, err);
 }
 
 /* --- CUTOVER ----------------------------------------------------------------------- */
@@ -376,7 +387,11 @@ int session_cutover(struct bf_target_session *s, const struct bf_frame *f,
 		return ret;
 	s->ledger->state = WIRE_JOB_CUT_OVER;
 	s->ledger->cutover_epoch = s->epoch;
-	ret = store(s, err);
+	ret = bf_fault(BF_FAULT_TARGET_CUTOVER, err);
+	if (!ret)
+		ret = store(s, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_CUT_OVER, err);
 	if (ret)
 		return ret;
 	s->cut_over = true;
@@ -391,5 +406,6 @@ int session_cutover(struct bf_target_session *s, const struct bf_frame *f,
 	}
 	done = (struct wire_cutover_done){ .epoch = s->epoch };
 	bf_wire_swap_cutover_done(&done);
-	return session_reply(s, WIRE_CUTOVER_DONE, 0, &done, sizeof(done), err);
+	ret = session_reply(s, WIRE_CUTOVER_DONE, 0, &done, sizeof(done), err);
+	return ret ? ret : bf_fault(BF_FAULT_TARGET_ANSWERED, err);
 }

@@ -12,6 +12,7 @@
 #include <openssl/rand.h>
 
 #include "lib/cleanup.h"
+#include "lib/fault.h"
 #include "lib/log.h"
 #include "target/session_private.h"
 
@@ -105,6 +106,8 @@ int session_hello(struct bf_target_session *s, const struct bf_frame *f,
 			    &s->writer, err);
 	if (!ret)
 		ret = load_ledger(s, &ledger, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_HELLO, err);
 	return ret ? ret : welcome(s, ledger, version, err);
 }
 
@@ -211,6 +214,8 @@ int session_open(struct bf_target_session *s, const struct bf_frame *f,
 		ret = load_ledger(s, &ledger, err);
 	if (!ret)
 		ret = open_disk(s, disk, ledger, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_OPENED, err);
 	if (ret) {
 		session_disk_free(s, disk);
 		return ret;
@@ -239,6 +244,8 @@ int session_begin(struct bf_target_session *s, const struct bf_frame *f,
 			       (unsigned long long)disk->generation,
 			       disk->target->name);
 	ret = bf_apply_settle(s->apply, f->disk, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_BEGIN, err);
 	disk->begun = true;
 	disk->generation = m.generation;
 	return ret;
@@ -271,8 +278,10 @@ int session_data(struct bf_target_session *s, const struct bf_frame *f,
 	if (!ret)
 		ret = check_data(s, disk, &s->view.head, err);
 	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_DATA, err);
+	if (!ret)
 		ret = bf_apply_data(s->apply, f->disk, &s->view, err);
-	return ret;
+	return ret ? ret : bf_fault(BF_FAULT_TARGET_APPLIED, err);
 }
 
 /* --- DIGEST ------------------------------------------------------------------------ */
@@ -327,5 +336,7 @@ int session_digest(struct bf_target_session *s, const struct bf_frame *f,
 			      "DIGEST, though digests were not agreed upon: the peer's blkferry is faulty");
 	if (!ret)
 		ret = prepare_digest(s, f->disk, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_TARGET_DIGEST, err);
 	return ret ? ret : answer_digest(s, f, disk->target, &m, err);
 }

@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Policy: at every fault point of source and target (user/lib/fault.h) the
+# process that gets there is killed, or the step fails; then what died is
+# started again, the copy is made again, and source and target are equal, or
+# the target says that it was cut over and is equal. No point is left out: one
+# that nothing reaches fails this file. tests/vm/job-faults.sh does the same with
+# a tracked job.
+# RUN: limit=400
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+bf=${BLKFERRY_FAULTY:-build/faulty/blkferry}
+source=$test_tmp/source.img
+far=$test_tmp/far.img
+kills=0 failures=0
+
+# The form of 2 MiB: data, zeroes, data.
+head -c 1M /dev/urandom >"$source"
+truncate -s 3M "$source"
+head -c 1M /dev/urandom >>"$source"
+
+mapfile -t points < <(sed -n 's/^\tX(.*"\(.*\)").*/\1/p' user/lib/fault.h)
+"$bf" key -g -k "$test_tmp/near.key" >"$test_tmp/near.id"
+peer=$("$bf" key -g -k "$test_tmp/far.key")
+cat >"$test_tmp/receiver.conf" <<END
+[receiver]
+listen = 127.0.0.1:0
+key = $test_tmp/far.key
+records = $test_tmp/records
+[peer near]
+key = $(cat "$test_tmp/near.id")
+targets = far
+[target far]
+path = $far
+overwrite = yes
+END
+
+is_listening() { grep -q 'listening on ' "$test_tmp/receiver.log" || ! kill -0 "$receiver"; }
+
+# start_receiver [FAULT]: on the port that the first one was given.
+start_receiver() {
+	: >"$test_tmp/receiver.log"
+	BLKFERRY_FAULT=${1:-} "$bf" receive --config "$test_tmp/receiver.conf" \
+		2>"$test_tmp/receiver.log" &
+	receiver=$!
+	wait_until 20 is_listening
+	address=$(sed -n 's/^listening on //p' "$test_tmp/receiver.log")
+	sed -i "s/^listen.*/listen = $address/" "$test_tmp/receiver.conf"
+}
+
+end_receiver() {
+	[ -z "${receiver:-}" ] || { kill "$receiver" && wait "$receiver"; } 2>/dev/null
+	receiver=
+}
+
+# copy STATUSES FAULT: with one of the statuses. A receiver that dies meanwhile is
+# started again, and the copy goes on with it.
+copy() {
+	local status=0 copier dead
+	BLKFERRY_FAULT=$2 "$bf" copy "$source" "$address/far" --resync --peer "$peer" \
+		--key "$test_tmp/near.key" --run-dir "$test_tmp/run" \
+		--records-dir "$test_tmp/near" >"$test_tmp/copy.log" 2>&1 &
+	copier=$!
+	wait -n -p dead "$copier" "$receiver" || status=$?
+	if [ "$dead" = "$receiver" ]; then
+		eq "$status" 137 "status of the receiver"
+		grep "fault point" "$test_tmp/receiver.log" >"$test_tmp/died.log"
+		start_receiver
+		status=0
+		wait "$copier" || status=$?
+	fi
+	[[ " $1 " == *" $status "* ]] || {
+		cat "$test_tmp/copy.log"
+		fail "status $status of the copy, wanted one of $1"
+	}
+}
+
+reached() { cat "$test_tmp"/{copy,receiver,died}.log | grep -q "fault point $1 is reached"; }
+
+# A target that differs in a part: a resync compares and sends.
+fresh() {
+	: >"$test_tmp/died.log"
+	rm -rf "$test_tmp/records" "$test_tmp/near" "$test_tmp/run"
+	cp "$source" "$far"
+	dd if=/dev/urandom of="$far" bs=64k count=9 seek="$((RANDOM % 40))" conv=notrunc status=none
+	dd if=/dev/urandom of="$far" bs=64k count=9 seek=50 conv=notrunc status=none
+}
+
+# One fault, then all again without it.
+fault() {
+	local point=$1 what=$1:$2
+	cleanup_fn end_receiver
+	fresh
+	case $point in
+	source-*) start_receiver && copy "0 1 5 7 137" "$what" ;;
+	target-*) start_receiver "$what" && copy "0 1 5 7" "" ;;
+	*) start_receiver "$what" && copy "0 1 5 7 137" "" ;;
+	esac
+	reached "$point"
+	end_receiver
+	start_receiver
+	copy "0 7" ""
+	grep -q 'done$\|receive --reopen' "$test_tmp/copy.log"
+	cmp -n "$(stat -c %s "$source")" "$source" "$far"
+	[ -z "$(find "$test_tmp/records" -name '*.new')" ] || "$bf" receive \
+		--config "$test_tmp/receiver.conf" --reopen far
+}
+
+killed_at() { fault "$1" 1; }
+fails_at() { fault "$1" "1:5"; }
+
+# What is durable already has no way to fail any more.
+can_fail() {
+	case $1 in
+	target-durable | target-cut-over | target-answered | source-cut-over | record-renamed) return 1 ;;
+	esac
+}
+
+for point in "${points[@]}"; do
+	run_case "killed at $point" killed_at "$point"
+	kills=$((kills + 1))
+	can_fail "$point" || continue
+	run_case "an error at $point" fails_at "$point"
+	failures=$((failures + 1))
+done
+
+# A number that shrinks is a hole in the enumeration.
+all_points() {
+	[ "${#points[@]}" -ge 30 ]
+	[ "$kills" -ge 30 ]
+	[ "$failures" -ge 25 ]
+}
+run_case "${#points[@]} points, $kills kills, $failures failures" all_points
