@@ -19,6 +19,11 @@
 #include "lib/cleanup.h"
 #include "lib/transport_private.h"
 
+/*
+ * For one address. Whoever does not answer may be asked again at once, while
+ * the kernel's own pauses between two SYNs grow to many seconds.
+ */
+#define CONNECT_NS (2 * BF_NSEC_PER_SEC)
 #define HOST_BYTES 256
 #define STRINGIFY(x) #x
 #define PORT_TEXT(port) STRINGIFY(port)
@@ -217,7 +222,10 @@ int bf_tcp_connect_from(const char *address, const char *from,
 	if (ret)
 		return ret;
 	for (struct addrinfo *at = list; at; at = at->ai_next) {
-		ret = connect_one(at, from, deadline_ns);
+		uint64_t end_ns = bf_now_ns() + CONNECT_NS;
+
+		ret = connect_one(at, from, end_ns < deadline_ns ?
+				  end_ns : deadline_ns);
 		if (ret >= 0) {
 			*fd = ret;
 			return 0;

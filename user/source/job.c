@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/reboot.h>
 #include <time.h>
 
@@ -17,9 +18,16 @@
 #include "source/cutover.h"
 #include "source/job_state.h"
 
-#define BACKOFF_MIN_NS BF_NSEC_PER_SEC
-#define BACKOFF_MAX_NS (30 * BF_NSEC_PER_SEC)
-#define ONE_SHOT_TRIES 5
+/*
+ * An attempt costs a packet, and while one waits bytes pile up: so they follow
+ * each other closely, whatever was the matter. The jitter keeps hundreds of
+ * sources from coming back as one.
+ */
+#define BACKOFF_MIN_NS (250 * BF_NSEC_PER_MSEC)
+#define BACKOFF_MAX_NS (750 * BF_NSEC_PER_MSEC)
+#define BACKOFF_TELL_NS (60 * BF_NSEC_PER_SEC)
+#define ONE_SHOT_PATIENCE_NS (30 * BF_NSEC_PER_SEC)
+#define ONE_SHOT_TRIES 1000
 #define OFF_WAIT_SECONDS 5		/* to print a report, to sync the rest */
 
 const char *bf_job_state_name(enum bf_job_state state)
@@ -290,24 +298,69 @@ static int run_once(struct bf_job *job, struct bf_error *err)
 	return ret;
 }
 
-/* A lost connection is waited for, longer each time until a pass succeeds. */
-static void back_off(struct bf_job *job, uint64_t *wait_ns, uint64_t *passes,
+/* What is known of a connection that is lost, until a session is claimed. */
+struct loss {
+	uint64_t wait_ns;		/* before the next attempt */
+	uint64_t epoch;			/* claimed before it */
+	uint64_t since_ns, told_ns;
+	enum bf_code code;		/* told last */
+	unsigned int tries;		/* over all losses */
+};
+
+static void note_loss(struct loss *loss, uint64_t epoch)
+{
+	if (loss->since_ns && loss->epoch == epoch)
+		return;
+	loss->wait_ns = BACKOFF_MIN_NS;
+	loss->epoch = epoch;
+	loss->since_ns = bf_now_ns();
+	loss->told_ns = 0;
+}
+
+/* The first time, when it becomes another matter, and once a minute. */
+static void tell_loss(const struct bf_job *job, struct loss *loss,
+		      const struct bf_error *why)
+{
+	uint64_t now_ns = bf_now_ns();
+
+	if (loss->told_ns && loss->code == why->code &&
+	    now_ns - loss->told_ns < BACKOFF_TELL_NS)
+		return;
+	loss->told_ns = now_ns;
+	loss->code = why->code;
+	bf_warn("job %s: %s; trying again until it answers",
+		job->config->name, why->text);
+}
+
+/* Two thirds to four thirds of @ns. */
+static uint64_t jittered(uint64_t ns)
+{
+	uint32_t draw = 0;
+
+	if (getrandom(&draw, sizeof(draw), GRND_NONBLOCK) != sizeof(draw))
+		draw = (uint32_t)bf_now_ns();
+	return ns * 2 / 3 + (uint64_t)((double)ns * 2 / 3 * draw / UINT32_MAX);
+}
+
+static void back_off(struct bf_job *job, struct loss *loss,
 		     const struct bf_error *why)
 {
-	char text[BF_UNIT_TEXT_BYTES];
-	uint64_t until_ns;
+	uint64_t until_ns = bf_now_ns() + jittered(loss->wait_ns);
 
-	if (job->passes != *passes)
-		*wait_ns = BACKOFF_MIN_NS;
-	*passes = job->passes;
 	bf_job_set_reason(job, BF_JOB_CONNECTING, why);
-	bf_warn("job %s: %s; again in %s", job->config->name, why->text,
-		bf_format_time(*wait_ns, text));
-	until_ns = bf_now_ns() + *wait_ns;
+	tell_loss(job, loss, why);
 	while (!bf_job_ending(job) && bf_now_ns() < until_ns)
 		bf_job_sleep(job, until_ns);
-	*wait_ns = *wait_ns * 2 < BACKOFF_MAX_NS ? *wait_ns * 2 :
-						   BACKOFF_MAX_NS;
+	loss->wait_ns = loss->wait_ns * 2 < BACKOFF_MAX_NS ?
+			loss->wait_ns * 2 : BACKOFF_MAX_NS;
+}
+
+/* A copy that somebody waits for has had its patience, or never had a target. */
+static bool gives_up(const struct bf_job *job, struct loss *loss)
+{
+	return job->options->one_shot &&
+	       (!job->epoch || ++loss->tries >= ONE_SHOT_TRIES ||
+		bf_now_ns() - loss->since_ns >= ONE_SHOT_PATIENCE_NS);
 }
 
 /* A service that is stopped goes on later; a copy that is stopped is none. */
@@ -339,8 +392,7 @@ static int cancel(struct bf_job *job, struct bf_error *err)
 
 static int run_states(struct bf_job *job, struct bf_error *err)
 {
-	uint64_t wait_ns = BACKOFF_MIN_NS, passes = 0;
-	unsigned int tries = 0;
+	struct loss loss = { 0 };
 
 	bf_job_wait_for_start(job);
 	for (;;) {
@@ -362,11 +414,10 @@ static int run_states(struct bf_job *job, struct bf_error *err)
 		/* A cutover was rolled back, a pause taken back: go on. */
 		if (job->reconnect || err->code == BF_E_CANCELLED)
 			continue;
-		if (!bf_job_retryable(err) ||
-		    (job->options->one_shot && ++tries >= ONE_SHOT_TRIES) ||
-		    (job->options->one_shot && !job->epoch))
+		note_loss(&loss, job->epoch);
+		if (!bf_job_retryable(err) || gives_up(job, &loss))
 			return ret;
-		back_off(job, &wait_ns, &passes, err);
+		back_off(job, &loss, err);
 	}
 }
 
