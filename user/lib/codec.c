@@ -23,6 +23,8 @@
 
 #define NONCE_BYTES 12		/* what GCM takes without being told */
 #define PAYS_SHIFT 5		/* compression must save 1/32 of a frame */
+#define SAMPLE_BYTES 8192u
+#define FAST_LEVEL 2		/* these give up by themselves */
 
 struct bf_codec {
 	ZSTD_CCtx *compress;
@@ -90,6 +92,27 @@ static size_t encode_plain(const void *raw, size_t raw_bytes, const void **out,
 	return raw_bytes;
 }
 
+/*
+ * What fast compression finds nothing in at three places is left alone: a high
+ * level would take its whole time to find nothing either.
+ */
+static bool worth_trying(struct bf_codec *codec, const uint8_t *raw,
+			 size_t raw_bytes, void *room, size_t room_bytes)
+{
+	const size_t limit = SAMPLE_BYTES - (SAMPLE_BYTES >> PAYS_SHIFT);
+
+	if (raw_bytes < 8 * SAMPLE_BYTES || room_bytes < limit)
+		return true;
+	for (int i = 0; i < 3; i++) {
+		size_t at = (raw_bytes - SAMPLE_BYTES) / 2 * i;
+
+		if (!ZSTD_isError(ZSTD_compressCCtx(codec->compress, room, limit,
+						    raw + at, SAMPLE_BYTES, 1)))
+			return true;
+	}
+	return false;
+}
+
 size_t bf_codec_encode(struct bf_codec *codec, int level, const void *raw,
 		       size_t raw_bytes, void *room, size_t room_bytes,
 		       const void **out, uint16_t *codec_id)
@@ -101,6 +124,9 @@ size_t bf_codec_encode(struct bf_codec *codec, int level, const void *raw,
 		return encode_plain(raw, raw_bytes, out, codec_id);
 	if (limit > room_bytes)
 		limit = room_bytes;
+	if (level > FAST_LEVEL &&
+	    !worth_trying(codec, raw, raw_bytes, room, room_bytes))
+		return encode_plain(raw, raw_bytes, out, codec_id);
 	bytes = ZSTD_compressCCtx(codec->compress, room, limit, raw, raw_bytes,
 				  level);
 	if (ZSTD_isError(bytes))

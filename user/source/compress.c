@@ -4,8 +4,8 @@
  * ranges, the checksum is taken of what is left before it is compressed, and
  * what compression does not make smaller travels as it is.
  *
- * The level "auto" is zstd 1, with each frame sent plain where that does not
- * pay; it does not yet measure which of CPU and link is the bottleneck.
+ * The level "auto" follows auto_level.c, which is told what each frame cost and,
+ * some times a second, what link and processors did.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,10 +14,11 @@
 #include "lib/cleanup.h"
 #include "lib/codec.h"
 #include "lib/config.h"
+#include "source/auto_level.h"
 #include "source/session.h"
 
 #define STEP_BYTES 4096u		/* zeroes are looked for in these */
-#define AUTO_LEVEL 1
+#define AUTO_NS (200 * BF_NSEC_PER_MSEC)	/* from one choice to the next */
 
 struct worker {
 	struct bf_workers *workers;
@@ -30,10 +31,18 @@ struct worker {
 	uint32_t data_bytes;		/* compacted at the start of raw */
 };
 
-/* @lock guards the queue and is taken alone. */
+/* What the last choice of a level went by. */
+struct look {
+	uint64_t at_ns, wire_bytes, full_ns, idle_ticks;
+};
+
+/* @lock guards the queue and the choice of levels, and is taken alone. */
 struct bf_workers {
 	struct bf_session *session;
 	pthread_mutex_t lock;
+	struct bf_auto automatic;
+	struct look look;
+	uint64_t busy_ns;		/* compressing, since that look */
 	pthread_cond_t filled;
 	struct bf_slot *head, **tail;
 	bool stop;
@@ -147,13 +156,99 @@ static void write_table(struct wire_extent *table, const struct bf_extent *list,
 	}
 }
 
-static int level_of(struct bf_session *s)
+/* --- the level -------------------------------------------------------------------- */
+
+/* Of all processors, in hundredths of a second since the start; 0: not told. */
+static uint64_t idle_ticks(void)
 {
+	_cleanup_fclose_ FILE *stat = fopen("/proc/stat", "re");
+	unsigned long long idle, wait;
+
+	if (!stat || fscanf(stat, "cpu %*u %*u %*u %llu %llu", &idle, &wait) != 2)
+		return 0;
+	return idle + wait;
+}
+
+static struct look look_around(struct bf_session *s)
+{
+	return (struct look){
+		.at_ns = bf_now_ns(),
+		.wire_bytes = atomic_load_explicit(&s->progress.wire_bytes,
+						   memory_order_relaxed),
+		.full_ns = atomic_load_explicit(&s->link_full_ns,
+						memory_order_relaxed),
+		.idle_ticks = idle_ticks(),
+	};
+}
+
+/* What compression takes already, and what nobody takes. */
+static double cores_left(const struct bf_workers *ws, const struct look *now,
+			 uint64_t time_ns)
+{
+	double ticks_ns = BF_NSEC_PER_SEC / (double)sysconf(_SC_CLK_TCK);
+	double cores = (ws->busy_ns + (now->idle_ticks - ws->look.idle_ticks) *
+			ticks_ns) / time_ns;
+
+	return cores < ws->nr ? cores : ws->nr;
+}
+
+/* With the lock. */
+static void choose_level(struct bf_workers *ws)
+{
+	struct look now = look_around(ws->session);
+	uint64_t time_ns = now.at_ns - ws->look.at_ns;
+	const struct bf_auto_sample sample = {
+		.time_ns = time_ns,
+		.wire_bytes = now.wire_bytes - ws->look.wire_bytes,
+		.full_ns = now.full_ns - ws->look.full_ns,
+		.cores = cores_left(ws, &now, time_ns),
+	};
+
+	/* Between two passes nobody looked: that time tells nothing. */
+	if (ws->look.at_ns && time_ns < 5 * AUTO_NS)
+		bf_auto_choose(&ws->automatic, &sample);
+	ws->look = now;
+	ws->busy_ns = 0;
+}
+
+static int automatic_level(struct bf_workers *ws)
+{
+	int level;
+
+	pthread_mutex_lock(&ws->lock);
+	if (bf_now_ns() - ws->look.at_ns >= AUTO_NS)
+		choose_level(ws);
+	level = bf_auto_next(&ws->automatic);
+	pthread_mutex_unlock(&ws->lock);
+	return level;
+}
+
+static int level_of(struct bf_workers *ws)
+{
+	struct bf_session *s = ws->session;
 	int level = atomic_load_explicit(&s->settings->level, memory_order_relaxed);
 
 	if (!(s->welcome.features & WIRE_FEATURE_ZSTD))
 		return 0;
-	return level == BF_LEVEL_AUTO ? AUTO_LEVEL : level;
+	return level == BF_LEVEL_AUTO ? automatic_level(ws) : level;
+}
+
+static size_t encode(struct worker *w, struct bf_slot *slot, const void **encoded,
+		     uint16_t *codec_id)
+{
+	struct bf_workers *ws = w->workers;
+	int level = level_of(ws);
+	uint64_t start_ns = bf_now_ns(), ns;
+	size_t bytes = bf_codec_encode(w->codec, level, slot->raw, w->data_bytes,
+				       slot->room, WIRE_RAW_MAX, encoded,
+				       codec_id);
+
+	ns = bf_now_ns() - start_ns;
+	pthread_mutex_lock(&ws->lock);
+	ws->busy_ns += ns;
+	bf_auto_frame(&ws->automatic, level, w->data_bytes, bytes, ns);
+	pthread_mutex_unlock(&ws->lock);
+	return bytes;
 }
 
 /* The head in front of the blocks, wherever these are: one run of bytes. */
@@ -197,9 +292,7 @@ static void make_frame(struct worker *w, struct bf_slot *slot)
 					  table, table_bytes, slot->raw,
 					  w->data_bytes);
 	slot->totals.checksum_sum = data.checksum;
-	data.encoded_bytes = bf_codec_encode(w->codec, level_of(s), slot->raw,
-					     w->data_bytes, slot->room,
-					     WIRE_RAW_MAX, &encoded, &data.codec);
+	data.encoded_bytes = encode(w, slot, &encoded, &data.codec);
 	write_frame(slot, encoded == slot->room ? slot->room : slot->raw, &data,
 		    table, table_bytes);
 }

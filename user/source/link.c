@@ -49,6 +49,7 @@ struct bf_link {
 	size_t sent_bytes;		/* of the head item */
 	size_t chunk_bytes;		/* to be tried again as it was */
 	bool blocked;			/* the transport takes no more now */
+	bool throttled;			/* the rate allows no more now */
 	uint32_t due;			/* answers */
 	bool ping_due;
 	uint64_t moved_ns;		/* when bytes last moved */
@@ -316,7 +317,7 @@ static int transmit(struct bf_link *link, uint64_t *wait_ns, struct bf_error *er
 	size_t moved = 0;
 
 	*wait_ns = UINT64_MAX;
-	link->blocked = false;
+	link->blocked = link->throttled = false;
 	while (moved < QUANTUM_BYTES) {
 		struct bf_link_item *item = head_item(link);
 		uint64_t rate_bytes = rate(link), pause_ns;
@@ -327,6 +328,7 @@ static int transmit(struct bf_link *link, uint64_t *wait_ns, struct bf_error *er
 		pause_ns = throttle_ns(link, rate_bytes);
 		if (pause_ns) {
 			link->moved_ns = bf_now_ns();	/* our choice */
+			link->throttled = true;
 			*wait_ns = pause_ns < THROTTLE_LOOK_NS ? pause_ns :
 								 THROTTLE_LOOK_NS;
 			return 0;
@@ -404,6 +406,18 @@ static void wait_events(struct bf_link *link, uint64_t wait_ns)
 		take_kicks(link);
 }
 
+static void wait_and_count(struct bf_link *link, uint64_t wait_ns)
+{
+	bool full = link->blocked || link->throttled;
+	uint64_t start_ns = bf_now_ns();
+
+	wait_events(link, wait_ns);
+	if (full && link->options.full_ns)
+		atomic_fetch_add_explicit(link->options.full_ns,
+					  bf_now_ns() - start_ns,
+					  memory_order_relaxed);
+}
+
 static bool stopped(struct bf_link *link)
 {
 	bool stop;
@@ -448,7 +462,7 @@ static void *link_main(void *argument)
 			fail_link(link, &err);
 			return NULL;
 		}
-		wait_events(link, wait_ns);
+		wait_and_count(link, wait_ns);
 	}
 	finish_frame(link);
 	return NULL;

@@ -47,6 +47,8 @@ struct bf_link_options {
 	uint64_t timeout_ns;
 	const _Atomic uint64_t *rate_bytes;	/* a second; 0: no limit */
 	_Atomic uint64_t *wire_bytes;		/* out: socket bytes sent */
+	/* Out: time in which a frame was ready and the socket or the rate full. */
+	_Atomic uint64_t *full_ns;
 };
 
 /* Takes over @transport, also on failure. */

@@ -434,6 +434,7 @@ static int start(struct bf_session *s, const struct bf_session_options *o,
 		.timeout_ns = o->timeout_ns,
 		.rate_bytes = &s->settings->rate_bytes,
 		.wire_bytes = &s->progress.wire_bytes,
+		.full_ns = &s->link_full_ns,
 	};
 	int ret = check_options(o, err);
 

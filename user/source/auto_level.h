@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Auto level: what frames cost and gain at each level, what the link carries and
+ * what processor time is left flow in; the level at which neither of the two is
+ * idle flows out. Pure: no clock, no I/O; its owner locks it.
+ *
+ * The raw rate at a level is the smaller of what the link carries of it (its
+ * rate times the ratio) and what the processors make of it (time left by cost of
+ * a byte). Cost and ratio are measured: most frames at the level chosen, one in
+ * some at a neighbour, so that content which changes is noticed. The link's rate
+ * is known while it is full; when it is not, it may have grown.
+ */
+#ifndef BF_SOURCE_AUTO_LEVEL_H
+#define BF_SOURCE_AUTO_LEVEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BF_AUTO_RUNGS 10
+
+struct bf_auto_rung {
+	double raw_bytes, encoded_bytes, ns;	/* measured, older ones fade */
+};
+
+struct bf_auto {
+	struct bf_auto_rung rung[BF_AUTO_RUNGS];
+	unsigned int at;		/* the rung chosen */
+	uint64_t frames;
+	double link_bytes;		/* a second; 0: not known yet */
+};
+
+/* What happened in a time of @time_ns. */
+struct bf_auto_sample {
+	uint64_t time_ns;
+	uint64_t wire_bytes;
+	uint64_t full_ns;		/* the link had more than it could take */
+	double cores;			/* for compression: used by it, or idle */
+};
+
+/* Level of zstd for the next frame, 0: none. */
+int bf_auto_next(struct bf_auto *automatic);
+void bf_auto_frame(struct bf_auto *automatic, int level, uint64_t raw_bytes,
+		   uint64_t encoded_bytes, uint64_t ns);
+void bf_auto_choose(struct bf_auto *automatic, const struct bf_auto_sample *sample);
+
+#endif /* BF_SOURCE_AUTO_LEVEL_H */
