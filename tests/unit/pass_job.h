@@ -67,7 +67,7 @@ static inline void new_job(void)
 {
 	job = calloc(1, sizeof(*job));
 	check(job);
-	job->settings.level = BF_LEVEL_AUTO;
+	job->settings.level = 1;
 	job->timeout_ns = 30 * BF_NSEC_PER_SEC;
 	job->target.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC;
 }
