@@ -105,6 +105,7 @@ make_foreign_root() {
 	esac
 	# shellcheck disable=SC2016  # the hook expands $1 itself
 	mmdebstrap --quiet --mode=root --variant=apt \
+		--dpkgopt=force-unsafe-io \
 		--include=gcc,make,libc6-dev,kmod,dkms \
 		--customize-hook='chroot "$1" sh -s -- '"$from <$vm_d/release-root.sh" \
 		"${suite%-backports}" "$out" - <<<"$sources" >&2

@@ -11,6 +11,7 @@ make_package_root() {
 	sources=$(foreign_sources "$suite" "$3")
 	# shellcheck disable=SC2016  # the hooks expand $1 themselves
 	mmdebstrap --quiet --mode=root --variant=apt --include=build-essential \
+		--dpkgopt=force-unsafe-io \
 		--customize-hook="mkdir -p \"\$1/recipe\" && cp -r '$top/dkms/debian' \"\$1/recipe/\"" \
 		--customize-hook='chroot "$1" sh -s <'"$vm_d/package-root.sh" \
 		"$suite" "$out" - <<<"$sources" >&2

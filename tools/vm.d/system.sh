@@ -23,6 +23,7 @@ make_system_root() {
 	list=$(IFS=, && echo "${system_packages[*]}")
 	foreign_sources bookworm security |
 		mmdebstrap --quiet --mode=root --variant=apt --include="$list" \
+			--dpkgopt=force-unsafe-io \
 			bookworm "$out" - >&2
 }
 
