@@ -14,7 +14,10 @@ make_package_root() {
 		--dpkgopt=force-unsafe-io \
 		--customize-hook="mkdir -p \"\$1/recipe\" && cp -r '$top/dkms/debian' \"\$1/recipe/\"" \
 		--customize-hook='chroot "$1" sh -s <'"$vm_d/package-root.sh" \
-		"$suite" "$out" - <<<"$sources" >&2
+		"$suite" "$out" - <<<"$sources" >"$out.log" 2>&1 || {
+		tail -n 40 "$out.log" >&2
+		return 1
+	}
 }
 
 make_package_root_anyhow() {
