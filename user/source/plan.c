@@ -27,7 +27,7 @@ static const char *const severities[] = {
 /* Every check that can be critical, so that an override can be told from a
  * slip of the pen. */
 static const char *const critical_checks[] = {
-	"module-missing", "module-unsigned", "untrackable",
+	"module-missing", "module-unsigned",
 	"target-too-small", "cluster-filesystem", "spans-outside",
 	"external-journal", "covered-mount",
 };
@@ -224,7 +224,6 @@ static enum bf_code code_of(const char *check)
 	} codes[] = {
 		{ "module-missing", BF_E_NO_MODULE },
 		{ "module-unsigned", BF_E_NO_MODULE },
-		{ "untrackable", BF_E_UNTRACKABLE },
 		{ "spans-outside", BF_E_UNTRACKABLE },
 		{ "external-journal", BF_E_UNTRACKABLE },
 		{ "covered-mount", BF_E_UNTRACKABLE },

@@ -106,8 +106,8 @@ static void check_coverage(struct bf_plan *plan,
 	snprintf(name, sizeof(name), "%.63s", last ? last + 1 : path);
 	if (bf_sysfs_read("/sys", name, "queue/dax", dax, sizeof(dax)) &&
 	    *dax == '1')
-		bf_plan_add(plan, BF_SEVERITY_REFUSE, "untrackable",
-			    disk->name, "mount without dax, or copy it unmounted",
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "dax", disk->name,
+			    "mount it without the option dax",
 			    "%s can be written through DAX, which passes by every tracker",
 			    disk->device);
 	if (!strncmp(name, "bcache", 6) || !strncmp(name, "drbd", 4) ||
