@@ -101,6 +101,19 @@ static void too_fast_for_the_link(void)
 	check_eq(forecast.settled_ns, forecast.now_ns);
 }
 
+/* Half of the bound, less the fixed costs, at the link's rate. */
+static void time_for_a_pass(void)
+{
+	bf_converge_init(&converge);
+	check_eq(bf_converge_watermark(&converge, 30 * SECOND), 0);
+	bf_converge_pass(&converge, 100 * MIB, SECOND + SECOND / 10, 0,
+			 SECOND / 10);
+	near(bf_converge_watermark(&converge, 2 * SECOND), 70 * MIB);
+	near(bf_converge_forecast(&converge, 70 * MIB).now_ns, SECOND);
+	check_eq(bf_converge_watermark(&converge, SECOND / 2), 0);
+	check(bf_converge_watermark(&converge, UINT64_MAX) > 0);
+}
+
 static void counter_goes_back(void)
 {
 	bf_converge_init(&converge);
@@ -138,6 +151,7 @@ int main(void)
 		large_passes_leave_the_cost);
 	tap_run("passes that get shorter settle", settles);
 	tap_run("written faster than the link carries", too_fast_for_the_link);
+	tap_run("half of the bound is time for a pass", time_for_a_pass);
 	tap_run("counters that jump are no rate", counter_goes_back);
 	tap_run("nothing overflows", no_overflow);
 	return tap_done();

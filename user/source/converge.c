@@ -124,3 +124,17 @@ struct bf_forecast bf_converge_forecast(const struct bf_converge *converge,
 							settled_bytes));
 	return forecast;
 }
+
+uint64_t bf_converge_watermark(const struct bf_converge *converge,
+			       uint64_t bound_ns)
+{
+	double left_ns, bytes;
+
+	if (converge->link_rate <= 0 || converge->fixed_ns < 0)
+		return 0;
+	left_ns = bound_ns / 2.0 - downtime_ns(converge, 0);
+	bytes = left_ns * converge->link_rate / NSEC_PER_SEC;
+	if (bytes < LINK_BYTES_MIN)
+		return 0;
+	return bytes < (double)FOREVER_NS ? (uint64_t)bytes : FOREVER_NS;
+}

@@ -48,4 +48,11 @@ void bf_converge_freeze(struct bf_converge *converge, uint64_t freeze_ns);
 struct bf_forecast bf_converge_forecast(const struct bf_converge *converge,
 					uint64_t dirty_bytes);
 
+/*
+ * Dirty bytes at which a freeze would take half of @bound_ns: time for a pass.
+ * 0: not known yet, or no number of bytes makes it fit.
+ */
+uint64_t bf_converge_watermark(const struct bf_converge *converge,
+			       uint64_t bound_ns);
+
 #endif /* BF_SOURCE_CONVERGE_H */

@@ -79,6 +79,7 @@ static void settle_state(struct bf_job *job)
 	bf_job_set_state(job, forecast.known && forecast.settled_ns <=
 			 job->config->max_downtime_ns ?
 			 BF_JOB_READY : BF_JOB_DELTA);
+	bf_job_pace(job, &forecast);
 }
 
 static int catch_up(struct bf_job *job, struct bf_error *err)

@@ -359,6 +359,7 @@ static bool drain_events(struct bf_job *job)
 		for (uint32_t i = 0; i < job->nr_disks; i++)
 			if (job->disks[i].tracker.id == event.tracker_id &&
 			    (event.event == BLKFERRY_EVENT_RESYNC_NEEDED ||
+			     event.event == BLKFERRY_EVENT_WATERMARK ||
 			     event.event == BLKFERRY_EVENT_GONE))
 				ours = true;
 	return ours || ret == -ENOBUFS;

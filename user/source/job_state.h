@@ -108,6 +108,8 @@ struct bf_job {
 	bool resync_asked;		/* by the operator, and not yet begun */
 	bool session_over;		/* an error ended it */
 	bool reconnect;			/* at once: only a request failed */
+	uint64_t watermark_bytes;	/* asked of the trackers, together */
+	bool told_not_converging;
 	bool record_frozen;		/* it cannot be written any more */
 	bool power_off;			/* cut over, as the last thing to do */
 	int64_t started_s;		/* since the epoch: this run */
@@ -234,6 +236,9 @@ int bf_job_cannot_resync(const struct bf_job *job,
 int bf_job_catch_up(struct bf_job *job, struct bf_error *err);
 uint64_t bf_job_dirty_bytes(struct bf_job *job);	/* asks the module */
 struct bf_forecast bf_job_forecast(struct bf_job *job);
+
+/* ---- job_pace.c: when the next pass begins ---- */
+void bf_job_pace(struct bf_job *job, const struct bf_forecast *forecast);
 
 /* ---- job_limits.c ---- */
 void bf_job_limits_init(struct bf_job *job);
