@@ -110,7 +110,8 @@ static void time_for_a_pass(void)
 			 SECOND / 10);
 	near(bf_converge_watermark(&converge, 2 * SECOND), 70 * MIB);
 	near(bf_converge_forecast(&converge, 70 * MIB).now_ns, SECOND);
-	check_eq(bf_converge_watermark(&converge, SECOND / 2), 0);
+	/* Fixed costs of 0.3 s leave nothing of 0.25 s: an eighth of the bound. */
+	near(bf_converge_watermark(&converge, SECOND / 2), 100 * MIB / 16);
 	check(bf_converge_watermark(&converge, UINT64_MAX) > 0);
 }
 

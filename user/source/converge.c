@@ -133,8 +133,8 @@ uint64_t bf_converge_watermark(const struct bf_converge *converge,
 	if (converge->link_rate <= 0 || converge->fixed_ns < 0)
 		return 0;
 	left_ns = bound_ns / 2.0 - downtime_ns(converge, 0);
+	if (left_ns < bound_ns / 8.0)	/* passes must not chase each other */
+		left_ns = bound_ns / 8.0;
 	bytes = left_ns * converge->link_rate / NSEC_PER_SEC;
-	if (bytes < LINK_BYTES_MIN)
-		return 0;
 	return bytes < (double)FOREVER_NS ? (uint64_t)bytes : FOREVER_NS;
 }

@@ -50,7 +50,7 @@ struct bf_forecast bf_converge_forecast(const struct bf_converge *converge,
 
 /*
  * Dirty bytes at which a freeze would take half of @bound_ns: time for a pass.
- * 0: not known yet, or no number of bytes makes it fit.
+ * What the link sends in an eighth of it at least; 0: not known yet.
  */
 uint64_t bf_converge_watermark(const struct bf_converge *converge,
 			       uint64_t bound_ns);
