@@ -181,7 +181,11 @@ static struct look look_around(struct bf_session *s)
 	};
 }
 
-/* What compression takes already, and what nobody takes. */
+/*
+ * What compression takes already, and what nobody takes; half of its threads at
+ * least: on a machine that is busy the scheduler shares, and the cost of a byte
+ * is measured by the clock, so that it tells how.
+ */
 static double cores_left(const struct bf_workers *ws, const struct look *now,
 			 uint64_t time_ns)
 {
@@ -189,6 +193,8 @@ static double cores_left(const struct bf_workers *ws, const struct look *now,
 	double cores = (ws->busy_ns + (now->idle_ticks - ws->look.idle_ticks) *
 			ticks_ns) / time_ns;
 
+	if (cores < ws->nr / 2.0)
+		return ws->nr / 2.0;
 	return cores < ws->nr ? cores : ws->nr;
 }
 
