@@ -9,7 +9,7 @@
 #include <linux/blkdev.h>
 #include <linux/file.h>
 
-#include "tracker.h"
+#include "disk.h"
 
 /* Good as long as file is held: within one netlink command. */
 struct bf_device {

@@ -59,7 +59,8 @@ enum bf_count {
 	BF_COUNT_RANGED,
 	BF_COUNT_OPAQUE,
 	BF_COUNT_COARSE,	/* marks without a leaf */
-	BF_COUNT_MERGED,	/* blocks that came by bf_map_merge */
+	BF_COUNT_LATE,		/* marked at their end only */
+	BF_COUNT_MERGED,	/* blocks that were dirty in an earlier map */
 	BF_COUNT_NR
 };
 

@@ -114,6 +114,7 @@ static void begin_swap(struct bf_begin *begin)
 	struct bf_drain *drain = begin->drain;
 
 	drain->map = bf_tracker_swap(tracker);
+	drain->carried_blocks = tracker->carried_blocks;
 	drain->generation = ++tracker->generation;
 	tracker->drain = drain;
 }
@@ -126,6 +127,7 @@ static void begin_settle(struct bf_begin *begin)
 	u64 counts[BF_COUNT_NR] = {};
 	size_t i;
 
+	bf_tracker_carry(tracker);
 	bf_map_add_counts(drain->map, counts);
 	bf_tracker_fold(tracker, drain->map);
 	drain->writes = counts[BF_COUNT_WRITES];

@@ -27,6 +27,7 @@ struct bf_drain {
 	struct bf_tracker *tracker;
 	u64 generation;
 	u64 nr_blocks;			/* dirty at BEGIN */
+	u64 carried_blocks;		/* of them, came by carrying */
 	u64 writes;			/* changing operations seen in it */
 	u64 raised[BLKFERRY_REASON_MAX + 1]; /* after the swap */
 

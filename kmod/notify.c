@@ -7,9 +7,12 @@
 #include <linux/cpuhotplug.h>
 #include <linux/suspend.h>
 
+#include <linux/blkferry.h>
+
+#include "alias.h"
 #include "compat/compat.h"
+#include "disk.h"
 #include "notify.h"
-#include "tracker.h"
 
 /* Tells of partitions too: those have other numbers than a tracked disk. */
 static void device_removed(struct device *dev BF_CLASS_INTERFACE_ARG)
@@ -17,12 +20,20 @@ static void device_removed(struct device *dev BF_CLASS_INTERFACE_ARG)
 	bf_disk_gone(dev->devt);
 }
 
-static struct class_interface removal = {
+/* Also called for every device that is there when this is registered. */
+static int device_added(struct device *dev BF_CLASS_INTERFACE_ARG)
+{
+	bf_alias_device(dev);
+	return 0;
+}
+
+static struct class_interface coming_and_going = {
+	.add_dev = device_added,
 	.remove_dev = device_removed,
 };
 
 /**
- * bf_notify_register() - hear of disks that go away
+ * bf_notify_register() - hear of disks that come and go
  * @class: the block class, taken from a disk as it is not exported
  *
  * Context: Process, under bf_control_mutex.
@@ -30,8 +41,8 @@ static struct class_interface removal = {
  */
 int bf_notify_register(const struct class *class)
 {
-	removal.class = (struct class *)class;
-	return class_interface_register(&removal);
+	coming_and_going.class = (struct class *)class;
+	return class_interface_register(&coming_and_going);
 }
 
 /**
@@ -41,7 +52,7 @@ int bf_notify_register(const struct class *class)
  */
 void bf_notify_unregister(void)
 {
-	class_interface_unregister(&removal);
+	class_interface_unregister(&coming_and_going);
 }
 
 /*
@@ -56,7 +67,7 @@ static int power_event(struct notifier_block *block, unsigned long event,
 	case PM_HIBERNATION_PREPARE:
 	case PM_POST_HIBERNATION:
 	case PM_POST_RESTORE:
-		bf_tracker_raise_all(BLKFERRY_REASON_HIBERNATION);
+		bf_disk_raise_all(BLKFERRY_REASON_HIBERNATION);
 	}
 	return NOTIFY_DONE;
 }
@@ -74,7 +85,7 @@ static struct notifier_block power = {
 static int cpu_dead(unsigned int cpu)
 {
 	if (!cpuhp_tasks_frozen)
-		bf_tracker_raise_all(BLKFERRY_REASON_CPU_OFFLINE);
+		bf_disk_raise_all(BLKFERRY_REASON_CPU_OFFLINE);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Notifiers: removal of a disk, hibernation and processors that go flow in,
- * reasons flow out.
+ * Notifiers: disks that come and go, hibernation and processors that go flow in,
+ * reasons and paths of NVMe heads flow out.
  */
 #ifndef BF_NOTIFY_H
 #define BF_NOTIFY_H

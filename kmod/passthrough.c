@@ -22,10 +22,11 @@ static struct bf_change scsi_change(struct request *rq)
 	if (command.effect != BF_EFFECT_RANGED)
 		return change;
 	/* Beyond any disk: the device refuses it, but let it overflow. */
-	change.sector = command.lba > U64_MAX >> shift ?
-			U64_MAX >> 1 : command.lba << shift;
-	change.nr_sectors = command.nr_blocks == BF_TO_END ?
-			    BF_TO_END : command.nr_blocks << shift;
+	change.range.sector = command.lba > U64_MAX >> shift ?
+			      U64_MAX >> 1 : command.lba << shift;
+	change.range.to_end = command.nr_blocks == BF_TO_END;
+	change.range.nr_sectors = change.range.to_end ?
+				  BF_TO_END : command.nr_blocks << shift;
 	return change;
 }
 

@@ -6,15 +6,14 @@
 #ifndef BF_PASSTHROUGH_H
 #define BF_PASSTHROUGH_H
 
+#include "mark.h"
 #include "scsi_cdb.h"
 
-struct bf_disk;
 struct request;
 
 struct bf_change {
 	enum bf_effect effect;
-	u64 sector;		/* for RANGED */
-	u64 nr_sectors;		/* BF_TO_END: to the last one */
+	struct bf_range range;	/* for RANGED */
 };
 
 struct bf_change bf_passthrough_change(const struct bf_disk *disk,

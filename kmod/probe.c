@@ -16,65 +16,20 @@
 #include <linux/tracepoint.h>
 #include <trace/events/block.h>
 
+#include "alias.h"
 #include "compat/compat.h"
+#include "mark.h"
 #include "passthrough.h"
 #include "probe.h"
 #include "tracker.h"
 
-/* A kind of change that is counted as a write and nothing else. */
-#define COUNT_PLAIN	BF_COUNT_WRITES
-
-/*
- * Mark what of a range the tracker covers; return how much that is, in
- * sectors. @to_end: the range may go beyond the disk's end, no doubt then.
- */
-static u64 mark_range(struct bf_tracker *tracker, struct bf_dirtymap *map,
-		      u64 sector, u64 nr_sectors, bool to_end)
+static struct bf_range request_range(const struct request *rq,
+				     unsigned int nr_bytes)
 {
-	u64 tracker_end = tracker->start_sector + tracker->nr_sectors;
-	u64 end = nr_sectors > U64_MAX - sector ? U64_MAX : sector + nr_sectors;
-	u64 first = max(sector, tracker->start_sector);
-	u64 last = min(end, tracker_end);
-
-	if (unlikely(end > tracker_end) && tracker->whole_disk && !to_end)
-		bf_tracker_raise(tracker, BLKFERRY_REASON_OVERFLOW);
-	if (first >= last)
-		return 0;
-	bf_map_mark(map, (first - tracker->start_sector) >> tracker->block_shift,
-		    (last - 1 - tracker->start_sector) >> tracker->block_shift);
-	return last - first;
-}
-
-static __always_inline void count_write(struct bf_dirtymap *map, u64 nr_sectors)
-{
-	struct bf_counts __percpu *counts = map->counts;
-
-	this_cpu_add(counts->value[BF_COUNT_WRITES], 1);
-	this_cpu_add(counts->value[BF_COUNT_SECTORS], nr_sectors);
-}
-
-static void count_change(struct bf_dirtymap *map, enum bf_count kind,
-			 u64 nr_sectors, bool failed)
-{
-	count_write(map, nr_sectors);
-	if (kind != COUNT_PLAIN)
-		bf_map_count(map, kind, 1);
-	if (failed)
-		bf_map_count(map, BF_COUNT_FAILED, 1);
-}
-
-static void range_changed(struct bf_disk *disk, u64 sector, u64 nr_sectors,
-			  enum bf_count kind, bool failed, bool to_end)
-{
-	struct bf_tracker *tracker;
-
-	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
-		struct bf_dirtymap *map = rcu_dereference_sched(tracker->active);
-		u64 nr = mark_range(tracker, map, sector, nr_sectors, to_end);
-
-		if (nr)
-			count_change(map, kind, nr, failed);
-	}
+	return (struct bf_range){
+		.sector = blk_rq_pos(rq),
+		.nr_sectors = nr_bytes >> SECTOR_SHIFT,
+	};
 }
 
 static u64 mark_bios(struct bf_tracker *tracker, struct bf_dirtymap *map,
@@ -85,10 +40,13 @@ static u64 mark_bios(struct bf_tracker *tracker, struct bf_dirtymap *map,
 
 	__rq_for_each_bio(bio, rq) {
 		unsigned int bytes = min(bio->bi_iter.bi_size, nr_bytes);
+		struct bf_range range = {
+			.sector = bio->bi_iter.bi_sector,
+			.nr_sectors = bytes >> SECTOR_SHIFT,
+		};
 
-		if (bytes >> SECTOR_SHIFT)
-			marked += mark_range(tracker, map, bio->bi_iter.bi_sector,
-					     bytes >> SECTOR_SHIFT, false);
+		if (range.nr_sectors)
+			marked += bf_mark_tracker(tracker, map, &range);
 		nr_bytes -= bytes;
 	}
 	return marked;
@@ -101,6 +59,7 @@ static u64 mark_bios(struct bf_tracker *tracker, struct bf_dirtymap *map,
 static void discarded(struct bf_disk *disk, struct request *rq,
 		      unsigned int nr_bytes, bool failed)
 {
+	struct bf_range range = request_range(rq, nr_bytes);
 	struct bf_tracker *tracker;
 
 	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
@@ -110,41 +69,17 @@ static void discarded(struct bf_disk *disk, struct request *rq,
 		if (rq->bio)
 			nr = mark_bios(tracker, map, rq, nr_bytes);
 		else
-			nr = mark_range(tracker, map, blk_rq_pos(rq),
-					nr_bytes >> SECTOR_SHIFT, false);
+			nr = bf_mark_tracker(tracker, map, &range);
 		if (nr)
-			count_change(map, BF_COUNT_DISCARDS, nr, failed);
+			bf_count_change(map, BF_COUNT_DISCARDS, nr, failed);
 	}
 }
 
-/* A zone operation has size 0; zones are a power of two of sectors. */
 static void zone_changed(struct bf_disk *disk, struct request *rq, bool failed)
 {
-	u64 zone_sectors = rq->q->limits.chunk_sectors;
-	u64 sector = 0;
-	u64 nr_sectors = U64_MAX;
+	struct bf_range range = bf_zone_range(rq->q, req_op(rq), blk_rq_pos(rq));
 
-	if (req_op(rq) != REQ_OP_ZONE_RESET_ALL && zone_sectors) {
-		sector = round_down(blk_rq_pos(rq), zone_sectors);
-		nr_sectors = zone_sectors;
-	}
-	range_changed(disk, sector, nr_sectors, BF_COUNT_ZONE_OPS, failed, true);
-}
-
-static void raise_disk(struct bf_disk *disk, enum blkferry_reason reason)
-{
-	struct bf_tracker *tracker;
-
-	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node)
-		bf_tracker_raise(tracker, reason);
-}
-
-static void count_disk(struct bf_disk *disk, enum bf_count count)
-{
-	struct bf_tracker *tracker;
-
-	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node)
-		bf_map_count(rcu_dereference_sched(tracker->active), count, 1);
+	bf_mark_disk(disk, &range, BF_COUNT_ZONE_OPS, failed);
 }
 
 static void passed_through(struct bf_disk *disk, struct request *rq,
@@ -154,16 +89,14 @@ static void passed_through(struct bf_disk *disk, struct request *rq,
 
 	switch (change.effect) {
 	case BF_EFFECT_HARMLESS:
-		count_disk(disk, BF_COUNT_HARMLESS);
+		bf_count_disk(disk, BF_COUNT_HARMLESS);
 		break;
 	case BF_EFFECT_RANGED:
-		range_changed(disk, change.sector, change.nr_sectors,
-			      BF_COUNT_RANGED, failed,
-			      change.nr_sectors == BF_TO_END);
+		bf_mark_disk(disk, &change.range, BF_COUNT_RANGED, failed);
 		break;
 	default:
-		count_disk(disk, BF_COUNT_OPAQUE);
-		raise_disk(disk, BLKFERRY_REASON_PASSTHROUGH);
+		bf_count_disk(disk, BF_COUNT_OPAQUE);
+		bf_raise_disk(disk, BLKFERRY_REASON_PASSTHROUGH);
 	}
 }
 
@@ -172,9 +105,10 @@ static void request_changed(struct bf_disk *disk, struct request *rq,
 			    unsigned int nr_bytes, enum bf_count kind,
 			    bool failed)
 {
-	if (nr_bytes >> SECTOR_SHIFT)
-		range_changed(disk, blk_rq_pos(rq), nr_bytes >> SECTOR_SHIFT,
-			      kind, failed, false);
+	struct bf_range range = request_range(rq, nr_bytes);
+
+	if (range.nr_sectors)
+		bf_mark_disk(disk, &range, kind, failed);
 }
 
 /* Operations that not every kernel has, or that none had when this was made. */
@@ -183,10 +117,10 @@ static void other_completed(struct bf_disk *disk, struct request *rq,
 {
 	if (blk_rq_is_passthrough(rq))
 		passed_through(disk, rq, failed);
-	else if (bf_rq_is_write_same(rq))
-		request_changed(disk, rq, nr_bytes, COUNT_PLAIN, failed);
+	else if (bf_op_is_write_same(req_op(rq)))
+		request_changed(disk, rq, nr_bytes, BF_COUNT_PLAIN, failed);
 	else
-		raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
+		bf_raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
 }
 
 /*
@@ -203,7 +137,7 @@ static void disk_completed(struct bf_disk *disk, struct request *rq,
 	case REQ_OP_ZONE_CLOSE:
 		break;
 	case REQ_OP_WRITE:
-		request_changed(disk, rq, nr_bytes, COUNT_PLAIN, failed);
+		request_changed(disk, rq, nr_bytes, BF_COUNT_PLAIN, failed);
 		break;
 	case REQ_OP_WRITE_ZEROES:
 		request_changed(disk, rq, nr_bytes, BF_COUNT_ZEROES, failed);
@@ -229,6 +163,16 @@ static void disk_completed(struct bf_disk *disk, struct request *rq,
 	}
 }
 
+/* The path of an NVMe multipath head stands for its head. */
+static __always_inline struct bf_disk *disk_of(const struct request_queue *queue)
+{
+	struct bf_disk *disk = bf_disk_find(queue);
+
+	if (likely(disk))
+		return disk;
+	return READ_ONCE(bf_nr_aliases) ? bf_alias_find(queue) : NULL;
+}
+
 /* Everything but a plain write that went well. */
 static noinline void unusual_completed(struct request *rq,
 				       unsigned int nr_bytes, bool failed)
@@ -236,7 +180,7 @@ static noinline void unusual_completed(struct request *rq,
 	struct bf_disk *disk;
 
 	rcu_read_lock_sched_notrace();
-	disk = bf_disk_find(rq->q);
+	disk = disk_of(rq->q);
 	if (disk)
 		disk_completed(disk, rq, nr_bytes, failed);
 	rcu_read_unlock_sched_notrace();
@@ -247,12 +191,14 @@ static noinline void written_slow(struct bf_disk *disk,
 				  struct bf_tracker *tracker,
 				  u64 sector, u64 nr_sectors)
 {
+	struct bf_range range = { .sector = sector, .nr_sectors = nr_sectors };
+
 	list_for_each_entry_from_rcu(tracker, &disk->trackers, disk_node) {
 		struct bf_dirtymap *map = rcu_dereference_sched(tracker->active);
-		u64 nr = mark_range(tracker, map, sector, nr_sectors, false);
+		u64 nr = bf_mark_tracker(tracker, map, &range);
 
 		if (nr)
-			count_write(map, nr);
+			bf_count_write(map, nr);
 	}
 }
 
@@ -270,7 +216,7 @@ static __always_inline bool written_fast(struct bf_tracker *tracker,
 	if (!bf_map_is_marked(map, first >> tracker->block_shift,
 			      last >> tracker->block_shift))
 		return false;
-	count_write(map, nr_sectors);
+	bf_count_write(map, nr_sectors);
 	return true;
 }
 
@@ -288,7 +234,7 @@ static __always_inline void written(struct request_queue *queue,
 	struct bf_disk *disk;
 
 	rcu_read_lock_sched_notrace();
-	disk = bf_disk_find(queue);
+	disk = disk_of(queue);
 	if (!disk)
 		goto out;
 	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
@@ -310,20 +256,35 @@ static void request_completed(void *data, struct request *rq,
 		unusual_completed(rq, nr_bytes, bf_rq_failed(error));
 }
 
-/* The tracepoint is not exported: it is found by its name. */
-static void match_tracepoint(struct tracepoint *tracepoint, void *found)
+struct wanted {
+	const char *name;
+	struct tracepoint *found;
+};
+
+static void match_tracepoint(struct tracepoint *tracepoint, void *data)
 {
-	if (!strcmp(tracepoint->name, "block_rq_complete"))
-		*(struct tracepoint **)found = tracepoint;
+	struct wanted *wanted = data;
+
+	if (!strcmp(tracepoint->name, wanted->name))
+		wanted->found = tracepoint;
 }
 
-static struct tracepoint *find_tracepoint(void)
+/**
+ * bf_tracepoint_find() - find a tracepoint that is not exported
+ * @name: its name
+ *
+ * Context: Process, may sleep.
+ * Return: the tracepoint or NULL.
+ */
+struct tracepoint *bf_tracepoint_find(const char *name)
 {
-	struct tracepoint *found = NULL;
+	struct wanted wanted = { .name = name };
 
-	for_each_kernel_tracepoint(match_tracepoint, &found);
-	return found;
+	for_each_kernel_tracepoint(match_tracepoint, &wanted);
+	return wanted.found;
 }
+
+static struct tracepoint *tracepoint;
 
 /**
  * bf_probe_register() - see every completion from now on
@@ -334,10 +295,10 @@ static struct tracepoint *find_tracepoint(void)
  */
 int bf_probe_register(struct netlink_ext_ack *extack)
 {
-	struct tracepoint *tracepoint = find_tracepoint();
 	int ret;
 
 	check_trace_callback_type_block_rq_complete(request_completed);
+	tracepoint = bf_tracepoint_find("block_rq_complete");
 	if (!tracepoint) {
 		NL_SET_ERR_MSG(extack, "this kernel has no tracepoint block_rq_complete: use one built with CONFIG_TRACEPOINTS");
 		return -EOPNOTSUPP;
@@ -355,6 +316,6 @@ int bf_probe_register(struct netlink_ext_ack *extack)
  */
 void bf_probe_unregister(void)
 {
-	tracepoint_probe_unregister(find_tracepoint(), request_completed, NULL);
+	tracepoint_probe_unregister(tracepoint, request_completed, NULL);
 	tracepoint_synchronize_unregister();
 }

@@ -6,8 +6,10 @@
 #define BF_PROBE_H
 
 struct netlink_ext_ack;
+struct tracepoint;
 
 int bf_probe_register(struct netlink_ext_ack *extack);
 void bf_probe_unregister(void);
+struct tracepoint *bf_tracepoint_find(const char *name);
 
 #endif /* BF_PROBE_H */

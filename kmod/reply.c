@@ -19,7 +19,7 @@
 #define SIZE_U64	(NLA_HDRLEN + NLA_HDRLEN + 8)
 #define SIZE_REASONS	(SIZE_NEST + BLKFERRY_REASON_MAX * \
 			 (SIZE_NEST + SIZE_U32 + 2 * SIZE_U64))
-#define SIZE_BEGIN	(SIZE_NEST + 2 * SIZE_U32 + 3 * SIZE_U64 + SIZE_REASONS)
+#define SIZE_BEGIN	(SIZE_NEST + 2 * SIZE_U32 + 4 * SIZE_U64 + SIZE_REASONS)
 
 static_assert(SIZE_NEST + BLKFERRY_BEGIN_MAX * SIZE_BEGIN <= U16_MAX,
 	      "a nest of BEGIN's reply holds at most 64 KiB");
@@ -211,6 +211,7 @@ static int put_begin(struct sk_buff *skb, const struct bf_begin *begin)
 	    nla_put_u32(skb, BLKFERRY_A_DRAIN_FD, begin->fd) ||
 	    put_u64(skb, BLKFERRY_A_GENERATION, drain->generation) ||
 	    put_u64(skb, BLKFERRY_A_NR_BLOCKS, drain->nr_blocks) ||
+	    put_u64(skb, BLKFERRY_A_CARRIED_BLOCKS, drain->carried_blocks) ||
 	    put_u64(skb, BLKFERRY_A_WRITES, drain->writes) ||
 	    put_reasons(skb, begin->tracker, drain->raised))
 		return -EMSGSIZE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Trackers: see tracker.h. Commands flow in; the probe and notifiers find
- * trackers by queue, commands by id.
+ * Trackers: see tracker.h. Commands flow in and find trackers by id; marks come
+ * to the maps by way of their disk (disk.h).
  */
 #include <linux/idr.h>
 #include <linux/module.h>
@@ -12,13 +12,13 @@
 #include "device.h"
 #include "drain.h"
 #include "events.h"
-#include "notify.h"
-#include "probe.h"
+#include "inflight.h"
+#include "kind.h"
+#include "mark.h"
 #include "tracker.h"
 
 /* Outermost lock, see tracker.h. */
 DEFINE_MUTEX(bf_control_mutex);
-struct hlist_head bf_disks[1 << BF_DISK_HASH_BITS];
 
 /* Under bf_control_mutex. */
 static DEFINE_IDR(trackers);
@@ -138,50 +138,6 @@ void bf_tracker_raise(struct bf_tracker *tracker, u32 reason)
 	bf_events_reason(tracker, reason);
 }
 
-/**
- * bf_tracker_raise_all() - raise a reason on every tracker
- * @reason: enum blkferry_reason
- *
- * Context: Any.
- */
-void bf_tracker_raise_all(u32 reason)
-{
-	struct bf_tracker *tracker;
-	struct bf_disk *disk;
-	int bucket;
-
-	rcu_read_lock();
-	hash_for_each_rcu(bf_disks, bucket, disk, hash_node)
-		list_for_each_entry_rcu(tracker, &disk->trackers, disk_node)
-			bf_tracker_raise(tracker, reason);
-	rcu_read_unlock();
-}
-
-/**
- * bf_disk_gone() - a disk leaves its class
- * @devt: number of the whole disk, still its own
- *
- * Context: Any; called under the class's mutex.
- */
-void bf_disk_gone(dev_t devt)
-{
-	struct bf_tracker *tracker;
-	struct bf_disk *disk;
-	int bucket;
-
-	rcu_read_lock();
-	hash_for_each_rcu(bf_disks, bucket, disk, hash_node) {
-		if (READ_ONCE(disk->devt) != devt || READ_ONCE(disk->gone))
-			continue;
-		WRITE_ONCE(disk->gone, true);
-		list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
-			bf_tracker_raise(tracker, BLKFERRY_REASON_GONE);
-			bf_events_send(tracker, BLKFERRY_EVENT_GONE);
-		}
-	}
-	rcu_read_unlock();
-}
-
 static void reserve_low(struct bf_reserve *reserve)
 {
 	bf_events_refill(container_of(reserve, struct bf_tracker, reserve));
@@ -294,6 +250,34 @@ struct bf_dirtymap *bf_tracker_swap(struct bf_tracker *tracker)
 }
 
 /**
+ * bf_tracker_carry() - mark what is in flight in the map that has taken over
+ * @tracker: the tracker, a grace period after the map was published
+ *
+ * On a bio-based disk a write is marked as it is submitted, so that the mark
+ * may be in a generation that is read before the write lands.
+ *
+ * Context: Process, under bf_control_mutex.
+ */
+void bf_tracker_carry(struct bf_tracker *tracker)
+{
+	struct bf_dirtymap *map = bf_tracker_map(tracker);
+	struct bf_range ranges[16];
+	unsigned int cursor = 0;
+	unsigned int i, nr;
+
+	lockdep_assert_held(&bf_control_mutex);
+	tracker->carried_blocks = 0;
+	if (!tracker->disk->inflight)
+		return;
+	while ((nr = bf_inflight_next(tracker->disk->inflight, &cursor, ranges,
+				      ARRAY_SIZE(ranges))))
+		for (i = 0; i < nr; i++)
+			tracker->carried_blocks +=
+				bf_mark_carried(tracker, map, &ranges[i]);
+	bf_map_count(map, BF_COUNT_MERGED, tracker->carried_blocks);
+}
+
+/**
  * bf_tracker_fold() - keep what a map counted
  * @tracker: the tracker
  * @map: its map that just went out of service
@@ -324,15 +308,13 @@ static u32 default_granularity(const struct bf_device *device)
 static int check_device(const struct bf_device *device,
 			struct netlink_ext_ack *extack)
 {
-	if (!queue_is_mq(device->queue)) {
-		NL_SET_ERR_MSG(extack, "this disk is bio-based (dm, md, brd, zram, NVMe multipath ...), which is not tracked: track its members instead, /sys/block/DISK/slaves lists them");
-		return -EOPNOTSUPP;
-	}
+	enum bf_disk_kind kind;
+
 	if (!device->nr_sectors) {
 		NL_SET_ERR_MSG(extack, "the device has no sectors: insert a medium or attach its backing first");
 		return -ENODEV;
 	}
-	return 0;
+	return bf_kind_of(device, &kind, extack);
 }
 
 static int check_name(const char *name, struct netlink_ext_ack *extack)
@@ -425,100 +407,6 @@ static struct bf_tracker *tracker_alloc(const struct bf_device *device,
 	return tracker;
 }
 
-static struct bf_disk *disk_get(const struct bf_device *device)
-{
-	struct bf_disk *disk = bf_disk_find(device->queue);
-
-	if (disk) {
-		/* SCSI keeps the queue when its disk driver goes and comes. */
-		WRITE_ONCE(disk->devt, disk_devt(device->disk));
-		WRITE_ONCE(disk->gone, false);
-		return disk;
-	}
-	disk = kzalloc(sizeof(*disk), GFP_KERNEL);
-	if (!disk)
-		return ERR_PTR(-ENOMEM);
-	if (!blk_get_queue(device->queue)) {
-		kfree(disk);
-		return ERR_PTR(-ENODEV);
-	}
-	disk->queue = device->queue;
-	disk->devt = disk_devt(device->disk);
-	disk->commands = bf_device_commands(device);
-	INIT_LIST_HEAD(&disk->trackers);
-	hash_add_rcu(bf_disks, &disk->hash_node, (unsigned long)disk->queue);
-	return disk;
-}
-
-/* Probe and notifier are there while there is a tracker. */
-static int watch(const struct bf_device *device, struct netlink_ext_ack *extack)
-{
-	int ret;
-
-	if (nr_trackers)
-		return 0;
-	ret = bf_notify_register(disk_to_dev(device->disk)->class);
-	if (ret) {
-		NL_SET_ERR_MSG(extack, "the removal of disks cannot be watched: see the kernel log");
-		return ret;
-	}
-	ret = bf_probe_register(extack);
-	if (ret)
-		bf_notify_unregister();
-	return ret;
-}
-
-static void unwatch(void)
-{
-	if (nr_trackers)
-		return;
-	bf_probe_unregister();
-	bf_notify_unregister();
-}
-
-static int tracker_attach(struct bf_tracker *tracker,
-			  const struct bf_device *device,
-			  struct netlink_ext_ack *extack)
-{
-	struct bf_disk *disk;
-	int ret;
-
-	ret = watch(device, extack);
-	if (ret)
-		return ret;
-	disk = disk_get(device);
-	if (IS_ERR(disk)) {
-		unwatch();
-		return PTR_ERR(disk);
-	}
-	nr_trackers++;
-	tracker->disk = disk;
-	list_add_tail_rcu(&tracker->disk_node, &disk->trackers);
-	return 0;
-}
-
-/*
- * When this returns no mark and no notifier holds the tracker: all of them
- * look under RCU. Its irq_work and worker may still run.
- */
-static void tracker_detach(struct bf_tracker *tracker)
-{
-	struct bf_disk *disk = tracker->disk;
-
-	list_del_rcu(&tracker->disk_node);
-	if (list_empty(&disk->trackers))
-		hash_del_rcu(&disk->hash_node);
-	else
-		disk = NULL;
-	nr_trackers--;
-	unwatch();
-	synchronize_rcu_expedited();
-	if (disk) {
-		blk_put_queue(disk->queue);
-		kfree(disk);
-	}
-}
-
 static int tracker_check_spec(const struct bf_device *device,
 			      const struct bf_tracker_spec *spec,
 			      u32 granularity_bytes,
@@ -543,8 +431,8 @@ static int tracker_check_spec(const struct bf_device *device,
  * @spec: how
  * @extack: gets cause and cure
  *
- * Nothing needs draining: a write that completed before the probe was there
- * has landed.
+ * Nothing needs draining: a write that completed before the probes were there
+ * has landed, and one that is in flight then is marked at its end.
  *
  * Context: Process, may sleep, under bf_control_mutex.
  * Return: the tracker, or an error of the contract as ERR_PTR().
@@ -574,9 +462,10 @@ struct bf_tracker *bf_tracker_create(const struct bf_device *device,
 	if (ret < 0)
 		goto free_tracker;
 	tracker->id = ret;
-	ret = tracker_attach(tracker, device, extack);
+	ret = bf_disk_attach(tracker, device, extack);
 	if (ret)
 		goto remove_id;
+	nr_trackers++;
 	/* Whoever removes it later will tell us; before that, it says so here. */
 	if (bf_device_is_dying(device)) {
 		bf_tracker_destroy(tracker);
@@ -585,6 +474,7 @@ struct bf_tracker *bf_tracker_create(const struct bf_device *device,
 	return tracker;
 
 remove_id:
+	bf_events_stop(tracker);
 	idr_remove(&trackers, tracker->id);
 free_tracker:
 	tracker_free(tracker);
@@ -602,7 +492,8 @@ put_module:
 void bf_tracker_destroy(struct bf_tracker *tracker)
 {
 	lockdep_assert_held(&bf_control_mutex);
-	tracker_detach(tracker);
+	bf_disk_detach(tracker);
+	nr_trackers--;
 	idr_remove(&trackers, tracker->id);
 	bf_events_stop(tracker);
 	tracker_free(tracker);
@@ -647,5 +538,11 @@ void bf_tracker_stats(struct bf_tracker *tracker,
 		stats[BLKFERRY_STAT_MEMORY_BYTES] +=
 			bf_map_memory_bytes(&tracker->maps[i]);
 	stats[BLKFERRY_STAT_RESERVE_LEAVES] = READ_ONCE(tracker->reserve.nr_free);
+	if (tracker->disk->inflight) {
+		stats[BLKFERRY_STAT_MEMORY_BYTES] += bf_inflight_bytes();
+		stats[BLKFERRY_STAT_INFLIGHT] =
+			bf_inflight_nr(tracker->disk->inflight);
+	}
+	stats[BLKFERRY_STAT_LATE] = sums[BF_COUNT_LATE];
 	stats[BLKFERRY_STAT_AGE_NS] = ktime_get_boottime_ns() - tracker->created_ns;
 }

@@ -6,21 +6,17 @@
  *	bf_control_mutex	trackers come and go, begin, end of a generation
  *	drain->lock		the generation behind one drain fd (drain.h)
  *	class and notifier locks of the kernel
+ *	alias lock		paths of NVMe heads (alias.c)
+ *	shard->lock		raw, interrupts off, in-flight table (inflight.c)
  *	reserve->lock		raw, interrupts off, taken by marks
  * Callbacks of the class interface run under the class's own mutex, which
  * registering takes inside bf_control_mutex: they must not take it. They, the
  * power management notifier and marks read under RCU instead.
- *
- * A struct bf_disk stands for a request queue with at least one tracker. It
- * holds a reference to the queue, which keeps the key unique, and none to the
- * disk, which may go at any time; nothing of it is used outside a request of
- * the sender of a netlink command, who has it open.
  */
 #ifndef BF_TRACKER_H
 #define BF_TRACKER_H
 
 #include <linux/blkdev.h>
-#include <linux/hashtable.h>
 #include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -29,32 +25,16 @@
 #include <linux/workqueue.h>
 
 #include "dirtymap.h"
+#include "disk.h"
 #include "walk.h"
 
-struct bf_device;
 struct bf_drain;
 struct netlink_ext_ack;
-
-/* Which passthrough commands a disk's driver lets through. */
-enum bf_command_set {
-	BF_COMMANDS_UNKNOWN,
-	BF_COMMANDS_SCSI,
-	BF_COMMANDS_VIRTIO,	/* only its own GET_ID */
-};
 
 /* What the last COMMIT forgot. */
 struct bf_committed {
 	u64 generation;
 	u64 through_sector;
-};
-
-struct bf_disk {
-	struct hlist_node hash_node;	/* RCU; written under bf_control_mutex */
-	struct request_queue *queue;	/* reference held */
-	struct list_head trackers;	/* RCU; written under bf_control_mutex */
-	enum bf_command_set commands;
-	dev_t devt;			/* of the whole disk now on the queue */
-	bool gone;			/* set by the class interface */
 };
 
 /*
@@ -98,6 +78,7 @@ struct bf_tracker {
 	u64 diskseq;
 	u64 totals[BF_COUNT_NR];	/* of maps that went out of service */
 	u64 new_blocks;			/* of the same */
+	u64 carried_blocks;		/* came into the active map by carrying */
 	u64 cleared[BLKFERRY_REASON_MAX + 1];
 
 	/* Under drain->lock, while there is a drain. */
@@ -110,17 +91,10 @@ struct bf_tracker_spec {
 	bool all_dirty;
 };
 
-#define BF_DISK_HASH_BITS 8
-
 extern struct mutex bf_control_mutex;
-/* RCU; written under bf_control_mutex. */
-extern struct hlist_head bf_disks[1 << BF_DISK_HASH_BITS];
 
 int bf_tracker_init(void);
 void bf_tracker_exit(void);
-
-void bf_disk_gone(dev_t devt);
-void bf_tracker_raise_all(u32 reason);
 
 struct bf_tracker *bf_tracker_create(const struct bf_device *device,
 				     const struct bf_tracker_spec *spec,
@@ -139,28 +113,9 @@ void bf_tracker_check(struct bf_tracker *tracker, const struct bf_device *device
 
 void bf_tracker_prepare_swap(struct bf_tracker *tracker);
 struct bf_dirtymap *bf_tracker_swap(struct bf_tracker *tracker);
+void bf_tracker_carry(struct bf_tracker *tracker);
 void bf_tracker_fold(struct bf_tracker *tracker, const struct bf_dirtymap *map);
 void bf_tracker_stats(struct bf_tracker *tracker,
 		      u64 stats[BLKFERRY_STAT_MAX + 1]);
-
-/**
- * bf_disk_find() - the tracked disk behind a queue
- * @queue: the queue
- *
- * Context: Any; in an RCU read section or under bf_control_mutex.
- * Return: the disk, NULL if nothing on it is tracked.
- */
-static __always_inline struct bf_disk *
-bf_disk_find(const struct request_queue *queue)
-{
-	struct bf_disk *disk;
-
-	hash_for_each_possible_rcu(bf_disks, disk, hash_node,
-				   (unsigned long)queue,
-				   lockdep_is_held(&bf_control_mutex))
-		if (disk->queue == queue)
-			return disk;
-	return NULL;
-}
 
 #endif /* BF_TRACKER_H */

@@ -91,13 +91,55 @@ static inline const u8 *bf_scsi_cdb(struct request *rq, unsigned int *cdb_bytes)
 #define BF_SLAB_NO_MERGE 0
 #endif
 
-static inline bool bf_rq_is_write_same(struct request *rq)
+static inline bool bf_op_is_write_same(unsigned int op)
 {
 #ifdef HAVE_REQ_OP_WRITE_SAME
-	return req_op(rq) == REQ_OP_WRITE_SAME;
+	return op == REQ_OP_WRITE_SAME;
 #else
 	return false;
 #endif
 }
+
+/* First parameter of probes on block_bio_queue, comma included. */
+#if defined(HAVE_BIO_QUEUE_TAKES_QUEUE)
+#define BF_BIO_QUEUE_ARG struct request_queue *queue,
+#elif defined(HAVE_BIO_QUEUE_BIO_ONLY)
+#define BF_BIO_QUEUE_ARG
+#else
+#error "blkferry: the tracepoint block_bio_queue of this kernel has arguments that are not known; see kmod/compat/tests/bio_queue_*.c"
+#endif
+
+static inline struct request_queue *bf_bio_queue(const struct bio *bio)
+{
+#ifdef HAVE_BI_BDEV
+	return bdev_get_queue(bio->bi_bdev);
+#else
+	return bio->bi_disk->queue;
+#endif
+}
+
+/*
+ * True if the end of a bio that is chained to another is not traced: bio_endio()
+ * of these kernels goes on to the parent before it comes to the tracepoint.
+ */
+#ifdef HAVE_BIO_QUEUE_TAKES_QUEUE
+#define BF_CHAINED_BIO_HIDES true
+#else
+#define BF_CHAINED_BIO_HIDES false
+#endif
+
+/* Ways around block I/O that brd, zram and pmem offer. */
+#ifdef HAVE_RW_PAGE
+#define BF_DISKS_HAVE_RW_PAGE true
+#else
+#define BF_DISKS_HAVE_RW_PAGE false
+#endif
+
+/* False: md raid0 and linear hand the very bio on to a member. */
+#ifdef HAVE_BDEV_MARK_DEAD
+#define BF_MD_KEEPS_EVERY_BIO true
+#else
+#define BF_MD_KEEPS_EVERY_BIO false
+#endif
 
 #endif /* BF_COMPAT_H */

@@ -164,8 +164,9 @@ static int adopt(struct consumer *c, const struct bf_drain *begun, const char *n
 
 static void print_begun(const struct bf_drain *begun, const char *name)
 {
-	printf(" %s fd=%d generation=%" PRIu64 " blocks=%" PRIu64 " writes=%" PRIu64,
-	       name, begun->fd, begun->generation, begun->nr_blocks, begun->writes);
+	printf(" %s fd=%d generation=%" PRIu64 " blocks=%" PRIu64 " writes=%" PRIu64
+	       " carried=%" PRIu64, name, begun->fd, begun->generation,
+	       begun->nr_blocks, begun->writes, begun->carried_blocks);
 }
 
 static int step_begin(struct consumer *c, int argc, char **argv)

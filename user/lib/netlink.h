@@ -54,6 +54,7 @@ struct bf_drain {
 	uint32_t tracker_id;
 	uint64_t generation;
 	uint64_t nr_blocks;
+	uint64_t carried_blocks;	/* of them, for writes in flight at the last begin */
 	uint64_t writes;		/* changing operations seen in it */
 	struct bf_reasons reasons;	/* as they stood after the swap */
 };

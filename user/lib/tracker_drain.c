@@ -32,6 +32,8 @@ static bool parse_begin_entry(struct nlattr *nest, struct bf_drain *drain)
 	       id == drain->tracker_id &&
 	       bf_attr_u64(attrs[BLKFERRY_A_GENERATION], &drain->generation) &&
 	       bf_attr_u64(attrs[BLKFERRY_A_NR_BLOCKS], &drain->nr_blocks) &&
+	       bf_attr_u64(attrs[BLKFERRY_A_CARRIED_BLOCKS],
+			   &drain->carried_blocks) &&
 	       bf_attr_u64(attrs[BLKFERRY_A_WRITES], &drain->writes) &&
 	       bf_attr_reasons(attrs[BLKFERRY_A_REASONS], &drain->reasons);
 }

@@ -29,6 +29,8 @@ static const struct reason_row reasons[BLKFERRY_REASON_MAX + 1] = {
 		"the medium was changed; a resync compares all blocks" },
 	[BLKFERRY_REASON_CPU_OFFLINE] = { "cpu-offline",
 		"a processor was taken offline, and the kernel shows nothing of what it did last; a resync compares all blocks" },
+	[BLKFERRY_REASON_UNSEEN] = { "unseen",
+		"a write was under way when tracking began, or more were under way at once than can be followed, and what it changed cannot be told; a resync compares all blocks" },
 };
 
 static const char *const stats[BLKFERRY_STAT_MAX + 1] = {
@@ -48,6 +50,8 @@ static const char *const stats[BLKFERRY_STAT_MAX + 1] = {
 	[BLKFERRY_STAT_MEMORY_BYTES] = "memory_bytes",
 	[BLKFERRY_STAT_RESERVE_LEAVES] = "reserve_leaves",
 	[BLKFERRY_STAT_AGE_NS] = "age_ns",
+	[BLKFERRY_STAT_INFLIGHT] = "inflight",
+	[BLKFERRY_STAT_LATE] = "late",
 };
 
 bool bf_reasons_stand(const struct bf_reasons *counts, uint32_t *id)

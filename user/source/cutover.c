@@ -58,16 +58,38 @@ static int not_converging(struct bf_job *job, const struct bf_forecast *forecast
 				      bound));
 }
 
-/* "data: 1048576+8192, 4194304+4096": offset and length in bytes. */
+/*
+ * Nothing came since the last begin, but writes that were in flight then may
+ * have landed since: a bio-based disk is not silent before they have ended.
+ */
+static bool is_only_in_flight(const struct bf_pass_disk_result *disk)
+{
+	return disk->nr_blocks && !disk->writes &&
+	       disk->nr_blocks <= disk->carried_blocks;
+}
+
+/*
+ * "data at bytes 1048576+8192, 4194304+4096": offset and length. No generation
+ * that holds only what is in flight counts as empty: those writes end, and their
+ * disk's table of them is exact, so that the next generation is.
+ */
 static void note_still_written(struct cutover *cutover)
 {
 	const struct bf_job *job = cutover->job;
 	size_t used = 0, room = sizeof(cutover->still_written);
 
 	cutover->still_written[0] = '\0';
-	for (uint32_t i = 0; i < job->nr_disks; i++) {
+	for (uint32_t i = 0; i < job->nr_disks && used < room; i++) {
 		const struct bf_pass_disk_result *disk = &job->result->disks[i];
 
+		if (is_only_in_flight(disk)) {
+			used += snprintf(cutover->still_written + used,
+					 room - used,
+					 "%s%s by writes that were begun before and do not end",
+					 used ? ", " : "",
+					 job->disks[i].config->name);
+			continue;
+		}
 		for (size_t k = 0; k < disk->nr_still_written && used < room; k++)
 			used += snprintf(cutover->still_written + used,
 					 room - used, "%s%s%s%" PRIu64 "+%" PRIu64,
@@ -267,10 +289,11 @@ static json_t *describe_round(const struct bf_job *job)
 	for (uint32_t i = 0; i < job->nr_disks; i++) {
 		const struct bf_pass_disk_result *disk = &job->result->disks[i];
 
-		json_array_append_new(disks, json_pack("{ss, sI, sI, so}",
+		json_array_append_new(disks, json_pack("{ss, sI, sI, sI, so}",
 			"name", job->disks[i].config->name, "generation",
 			(json_int_t)disk->generation, "blocks",
-			(json_int_t)disk->nr_blocks, "writes",
+			(json_int_t)disk->nr_blocks, "carried_blocks",
+			(json_int_t)disk->carried_blocks, "writes",
 			disk->writes == UINT64_MAX ? json_null() :
 			json_integer((json_int_t)disk->writes)));
 	}

@@ -26,6 +26,7 @@ struct bf_extent {
 struct bf_generation {
 	uint64_t number;
 	uint64_t nr_blocks;		/* dirty, of granularity_bytes */
+	uint64_t carried_blocks;	/* of them, for writes in flight at the last begin */
 	uint64_t writes;		/* seen in it; UINT64_MAX: not known */
 	struct bf_reasons reasons;	/* as they stood after the swap */
 };

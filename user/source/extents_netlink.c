@@ -80,6 +80,7 @@ static int begin(struct bf_extents *const *extents, size_t nr,
 		generations[i] = (struct bf_generation){
 			.number = drains[i].generation,
 			.nr_blocks = drains[i].nr_blocks,
+			.carried_blocks = drains[i].carried_blocks,
 			.writes = drains[i].writes,
 			.reasons = drains[i].reasons,
 		};

@@ -303,6 +303,7 @@ static void report_disk(const struct bf_session *s, uint32_t i,
 
 	r->generation = g->number;
 	r->nr_blocks = g->nr_blocks;
+	r->carried_blocks = g->carried_blocks;
 	r->writes = g->writes;
 	r->reasons = g->reasons;
 	disk_totals(s, i, &r->data_bytes, &r->zero_bytes);

@@ -98,6 +98,7 @@ struct bf_session_progress *bf_session_progress(struct bf_session *session);
 struct bf_pass_disk_result {
 	uint64_t generation;
 	uint64_t nr_blocks;
+	uint64_t carried_blocks;	/* of them, see bf_generation */
 	uint64_t writes;		/* UINT64_MAX: not known */
 	uint64_t data_bytes, zero_bytes, skipped_bytes;
 	struct bf_reasons reasons;

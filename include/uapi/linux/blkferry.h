@@ -47,13 +47,16 @@
  *			block size where that is larger
  *	[ALL_DIRTY]	flag: start with every block dirty; default clean
  *	-> TRACKER (nest, as in GET)
- *	Errors: EOPNOTSUPP the disk is not blk-mq (track the members instead);
+ *	Errors: EOPNOTSUPP not every change of this disk could be seen, which
+ *	is so for bio-based disks that are not on the module's list (track the
+ *	members instead);
  *	EEXIST the name is taken; ENOSPC more than BLKFERRY_TRACKERS_MAX; EBADF
  *	DEV_FD is not open; ENODEV it is no block device, has no sectors or is
  *	going away; E2BIG the granularity would need more than
  *	BLKFERRY_LEAVES_MAX leaves.
  *	Nobody needs to be quiet: a write that completed before the reply and
- *	is not marked had landed before, and is there to be read.
+ *	is not marked had landed before, and is there to be read. One that is
+ *	in flight then is marked when it completes, or raises UNSEEN.
  *
  * BLKFERRY_CMD_UNTRACK: delete a tracker.
  *	TRACKER_ID	u32
@@ -101,6 +104,10 @@
  *	-> BEGIN_LIST of BEGIN_ENTRY nests, in the order of the request:
  *		TRACKER_ID u32, DRAIN_FD u32, GENERATION u64,
  *		NR_BLOCKS u64 (dirty blocks in the generation),
+ *		CARRIED_BLOCKS u64 (how many of them were marked again at the
+ *		last BEGIN for writes in flight then, which may have landed
+ *		since. Bio-based disks only, else 0. Where WRITES is 0 and
+ *		NR_BLOCKS is no more than this, nothing was written since),
  *		WRITES u64 (changing operations seen in it: proof of life),
  *		REASONS nest (as in GET, read after the swap: a reason raised
  *		later has a higher counter)
@@ -258,13 +265,14 @@ enum blkferry_attr {
 	BLKFERRY_A_EVENT,		/* u32, enum blkferry_event */
 	BLKFERRY_A_COMMITTED_GENERATION,	/* u64 */
 	BLKFERRY_A_COMMITTED_SECTOR,	/* u64, THROUGH_SECTOR of that COMMIT */
+	BLKFERRY_A_CARRIED_BLOCKS,	/* u64 */
 	__BLKFERRY_A_MAX
 };
 #define BLKFERRY_A_MAX (__BLKFERRY_A_MAX - 1)
 
 /*
  * Statistics of a tracker, all u64. Operations count since TRACK, as seen at
- * completion; an operation that only touches a tracked partition in part
+ * completion, on bio-based disks at submission; an operation that only touches a tracked partition in part
  * counts for it. Gauges are marked; they are read without stopping I/O.
  */
 enum blkferry_stat {
@@ -276,7 +284,7 @@ enum blkferry_stat {
 	BLKFERRY_STAT_ZEROES,		/* of WRITES: write zeroes */
 	BLKFERRY_STAT_ZONE_OPS,		/* of WRITES: zone append, reset, finish */
 	BLKFERRY_STAT_FAILED,		/* of WRITES: completed with an error */
-	BLKFERRY_STAT_NEW_BLOCKS,	/* became dirty; not: merged back */
+	BLKFERRY_STAT_NEW_BLOCKS,	/* became dirty; not: merged back, carried */
 	BLKFERRY_STAT_COARSE_MARKS,	/* marks without a leaf (1/32 leaf each) */
 	BLKFERRY_STAT_PASSTHROUGH_HARMLESS,	/* cannot change blocks */
 	BLKFERRY_STAT_PASSTHROUGH_RANGED,	/* of WRITES: marked exactly */
@@ -286,6 +294,8 @@ enum blkferry_stat {
 	BLKFERRY_STAT_MEMORY_BYTES,	/* gauge: directories, leaves, reserve */
 	BLKFERRY_STAT_RESERVE_LEAVES,	/* gauge: free leaves ready for marks */
 	BLKFERRY_STAT_AGE_NS,		/* gauge: since TRACK, CLOCK_BOOTTIME */
+	BLKFERRY_STAT_INFLIGHT,		/* gauge: writes that have not ended (bio-based) */
+	BLKFERRY_STAT_LATE,		/* of WRITES: marked at their end, begun unseen */
 	__BLKFERRY_STAT_MAX
 };
 #define BLKFERRY_STAT_MAX (__BLKFERRY_STAT_MAX - 1)
@@ -305,6 +315,7 @@ enum blkferry_reason {
 	BLKFERRY_REASON_TABLE,		/* a mapping table was reloaded */
 	BLKFERRY_REASON_MEDIA,		/* the medium was changed */
 	BLKFERRY_REASON_CPU_OFFLINE,	/* a processor went: it may have ended a write unseen */
+	BLKFERRY_REASON_UNSEEN,		/* begun before TRACK, or too many at once */
 	__BLKFERRY_REASON_MAX
 };
 #define BLKFERRY_REASON_MAX (__BLKFERRY_REASON_MAX - 1)

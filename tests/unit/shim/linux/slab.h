@@ -26,6 +26,7 @@ static inline void kmem_cache_free(const struct kmem_cache *cache, void *object)
 }
 
 #define kvcalloc(nr, bytes, gfp)	calloc(nr, bytes)
+#define kvzalloc(bytes, gfp)		calloc(1, bytes)
 #define kvfree(at)			free(at)
 
 #endif /* BF_SHIM_SLAB_H */

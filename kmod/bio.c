@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bios: see bio.h. RULE 1: looks, never touches.
+ *
+ * A bio is marked as it is submitted and stays in the in-flight table until it
+ * ends. One that ends without being there was submitted before the disk was
+ * tracked, or found the table full, or is a piece that was split off: a piece
+ * lies within what its parent has in the table; any other is marked at its end,
+ * as on a blk-mq disk, which needs nobody to be quiet when tracking begins.
+ * Where the range cannot be told any more the reason UNSEEN is raised (RULE 3).
+ *
+ * Context of all of this: any, hard interrupt included; no lock but those of
+ * the table's shards and of the reserve, no allocation.
+ */
+#include <linux/bio.h>
+#include <linux/netlink.h>
+#include <linux/slab.h>
+#include <linux/tracepoint.h>
+#include <trace/events/block.h>
+
+#include "bio.h"
+#include "compat/compat.h"
+#include "inflight.h"
+#include "mark.h"
+#include "probe.h"
+
+struct change {
+	struct bf_range range;
+	enum bf_count kind;
+};
+
+static bool is_change(struct bio *bio)
+{
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+	case REQ_OP_FLUSH:
+	case REQ_OP_ZONE_OPEN:
+	case REQ_OP_ZONE_CLOSE:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static struct bf_range bio_range(struct bio *bio)
+{
+	return (struct bf_range){
+		.sector = bio->bi_iter.bi_sector,
+		.nr_sectors = bio->bi_iter.bi_size >> SECTOR_SHIFT,
+	};
+}
+
+/* Return: false if the operation is not known. */
+static bool change_of(struct bf_disk *disk, struct bio *bio,
+		      struct change *change)
+{
+	change->range = bio_range(bio);
+	change->kind = BF_COUNT_PLAIN;
+	switch (bio_op(bio)) {
+	case REQ_OP_WRITE:
+		return true;
+	case REQ_OP_WRITE_ZEROES:
+		change->kind = BF_COUNT_ZEROES;
+		return true;
+	case REQ_OP_DISCARD:
+	case REQ_OP_SECURE_ERASE:
+		change->kind = BF_COUNT_DISCARDS;
+		return true;
+	case REQ_OP_ZONE_APPEND:	/* where in the zone is not known yet */
+	case REQ_OP_ZONE_RESET:
+	case REQ_OP_ZONE_RESET_ALL:
+	case REQ_OP_ZONE_FINISH:
+		change->kind = BF_COUNT_ZONE_OPS;
+		change->range = bf_zone_range(disk->queue, bio_op(bio),
+					      bio->bi_iter.bi_sector);
+		return true;
+	default:
+		return bf_op_is_write_same(bio_op(bio));
+	}
+}
+
+/* --- the end of chained bios, on kernels that do not trace it ------------------- */
+
+/* The function that ends a chained bio: not exported, told by a chained bio. */
+static bio_end_io_t *chain_end;
+
+static int find_chain_end(void)
+{
+	struct bio *bios;
+
+	if (!BF_CHAINED_BIO_HIDES || chain_end)
+		return 0;
+	bios = kcalloc(2, sizeof(*bios), GFP_KERNEL);
+	if (!bios)
+		return -ENOMEM;
+	bio_chain(&bios[0], &bios[1]);
+	chain_end = bios[0].bi_end_io;
+	kfree(bios);
+	return 0;
+}
+
+static bool end_is_hidden(struct bio *bio)
+{
+	return BF_CHAINED_BIO_HIDES && bio->bi_end_io == chain_end;
+}
+
+static void add_child(struct bf_disk *disk, struct bio *bio,
+		      const struct bf_range *range)
+{
+	if (!bf_inflight_add_child(disk->inflight, bio->bi_private, range))
+		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
+}
+
+/* What is chained to this one ends when the one ends that this is chained to. */
+static void hand_children_on(struct bf_disk *disk, struct bio *bio)
+{
+	struct bf_range range;
+
+	while (bf_inflight_take_child(disk->inflight, bio, &range)) {
+		add_child(disk, bio, &range);
+		bf_mark_again(disk, &range);
+	}
+}
+
+/* A bio with others chained to it, none of which was seen: they are older. */
+static bool has_older_children(struct bf_disk *disk, struct bio *bio)
+{
+	return BF_CHAINED_BIO_HIDES && bio_flagged(bio, BIO_CHAIN) &&
+	       !bf_inflight_has_child(disk->inflight, bio);
+}
+
+/* --- submission ------------------------------------------------------------------ */
+
+static void add(struct bf_disk *disk, struct bio *bio,
+		const struct bf_range *range)
+{
+	struct bf_range old;
+
+	bf_inflight_add(disk->inflight, bio, range, &old);
+	if (old.nr_sectors)
+		bf_mark_again(disk, &old);
+}
+
+static void submitted(struct bf_disk *disk, struct bio *bio)
+{
+	struct change change;
+
+	if (!change_of(disk, bio, &change)) {
+		bf_raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
+		return;
+	}
+	if (has_older_children(disk, bio))
+		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
+	if (end_is_hidden(bio)) {
+		hand_children_on(disk, bio);
+		if (change.range.nr_sectors)
+			add_child(disk, bio, &change.range);
+	} else if (change.range.nr_sectors) {
+		add(disk, bio, &change.range);
+	}
+	if (change.range.nr_sectors)
+		bf_mark_disk(disk, &change.range, change.kind, false);
+}
+
+static void bio_queued(void *data, BF_BIO_QUEUE_ARG struct bio *bio)
+{
+	struct bf_disk *disk;
+
+	if (!is_change(bio))
+		return;
+	rcu_read_lock_sched_notrace();
+	disk = bf_disk_find(bf_bio_queue(bio));
+	if (disk && disk->inflight)
+		submitted(disk, bio);
+	rcu_read_unlock_sched_notrace();
+}
+
+/* --- the end ------------------------------------------------------------------- */
+
+/* Bytes of a bio as its owner filled it. */
+static u64 vector_bytes(struct bio *bio)
+{
+	u64 bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < bio->bi_vcnt; i++)
+		bytes += bio->bi_io_vec[i].bv_len;
+	return bytes;
+}
+
+/* The last one of a chain to end has nothing remaining; others have one, theirs. */
+static bool was_cut(struct bio *bio)
+{
+	return !atomic_read(&bio->__bi_remaining);
+}
+
+/*
+ * The range of a bio that ends. What was split off was taken from its front, so
+ * that its end is where it was; how long it was its vector tells, if it is its
+ * own. Return: false if nothing tells.
+ */
+static bool ended_range(struct bf_disk *disk, struct bio *bio,
+			struct change *change)
+{
+	struct bf_range *range = &change->range;
+	u64 end_sector, nr_sectors;
+
+	if (!change_of(disk, bio, change))
+		return false;
+	if (!was_cut(bio) || change->kind == BF_COUNT_ZONE_OPS)
+		return true;
+	if (BF_CHAINED_BIO_HIDES || bio_op(bio) != REQ_OP_WRITE ||
+	    bio_flagged(bio, BIO_CLONED) || !bio->bi_vcnt)
+		return false;
+	end_sector = range->sector + range->nr_sectors;
+	nr_sectors = vector_bytes(bio) >> SECTOR_SHIFT;
+	range->nr_sectors = min(nr_sectors, end_sector);
+	range->sector = end_sector - range->nr_sectors;
+	return true;
+}
+
+/* Was not in the table, and is no piece of what is. */
+static void ended_late(struct bf_disk *disk, struct bio *bio)
+{
+	struct change change;
+
+	if (!ended_range(disk, bio, &change)) {
+		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
+		return;
+	}
+	if (!change.range.nr_sectors)
+		return;
+	bf_mark_disk(disk, &change.range, change.kind, bio->bi_status);
+	bf_count_disk(disk, BF_COUNT_LATE);
+}
+
+static void ended(struct bf_disk *disk, struct bio *bio)
+{
+	struct bf_range range = bio_range(bio);
+
+	if (bf_inflight_remove(disk->inflight, bio)) {
+		if (bio->bi_status)
+			bf_count_disk(disk, BF_COUNT_FAILED);
+	} else if (!bf_inflight_covers(disk->inflight, bio->bi_private, &range)) {
+		ended_late(disk, bio);
+	}
+}
+
+/*
+ * Of a bio that an NVMe head has handed on no end is traced here: it ends as
+ * part of a path's request. If no path is left the head ends it, with an error,
+ * though it may have landed in part on a path that failed.
+ */
+static void bio_completed(void *data, struct request_queue *queue,
+			  struct bio *bio)
+{
+	struct bf_disk *disk;
+
+	if (!is_change(bio))
+		return;
+	rcu_read_lock_sched_notrace();
+	disk = bf_disk_find(queue);
+	if (disk && disk->inflight)
+		ended(disk, bio);
+	else if (disk && disk->kind == BF_DISK_NVME_HEAD)
+		ended_late(disk, bio);
+	rcu_read_unlock_sched_notrace();
+}
+
+/* --- probes ------------------------------------------------------------------- */
+
+static struct tracepoint *queue_point, *complete_point;
+
+/* Ends first: a bio that is seen to be submitted must be seen to end. */
+static int register_both(void)
+{
+	int ret = tracepoint_probe_register(complete_point, bio_completed, NULL);
+
+	if (ret)
+		return ret;
+	ret = tracepoint_probe_register(queue_point, bio_queued, NULL);
+	if (ret)
+		tracepoint_probe_unregister(complete_point, bio_completed, NULL);
+	return ret;
+}
+
+/**
+ * bf_bio_register() - see bios from now on
+ * @extack: gets cause and cure
+ *
+ * Context: Process, under bf_control_mutex.
+ * Return: 0, -ENOMEM, or -EOPNOTSUPP if the kernel was built without the
+ * tracepoints.
+ */
+int bf_bio_register(struct netlink_ext_ack *extack)
+{
+	int ret = find_chain_end();
+
+	if (ret)
+		return ret;
+	check_trace_callback_type_block_bio_queue(bio_queued);
+	check_trace_callback_type_block_bio_complete(bio_completed);
+	queue_point = bf_tracepoint_find("block_bio_queue");
+	complete_point = bf_tracepoint_find("block_bio_complete");
+	if (!queue_point || !complete_point) {
+		NL_SET_ERR_MSG(extack, "this kernel has no tracepoints block_bio_queue and block_bio_complete: use one built with CONFIG_TRACEPOINTS");
+		return -EOPNOTSUPP;
+	}
+	ret = register_both();
+	if (ret)
+		NL_SET_ERR_MSG(extack, "the probes could not be registered on block_bio_queue and block_bio_complete: see the kernel log");
+	return ret;
+}
+
+/**
+ * bf_bio_unregister() - stop looking; afterwards no CPU is in a probe
+ *
+ * Context: Process, may sleep, under bf_control_mutex.
+ */
+void bf_bio_unregister(void)
+{
+	tracepoint_probe_unregister(queue_point, bio_queued, NULL);
+	tracepoint_probe_unregister(complete_point, bio_completed, NULL);
+	tracepoint_synchronize_unregister();
+}

@@ -1,0 +1,15 @@
+/* block_bio_queue has the bio as its only argument: not in v5.10, in v5.15 */
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/blkdev.h>
+#include <trace/events/block.h>
+
+void bf_probe(void);
+
+static void bio_queue(void *data, struct bio *bio)
+{
+}
+
+void bf_probe(void)
+{
+	check_trace_callback_type_block_bio_queue(bio_queue);
+}

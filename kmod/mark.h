@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Mark: the range that an operation changed flows in from the probes; marks,
+ * counts and reasons of all trackers of its disk flow out. Everything here runs
+ * in any context, within the RCU section in which the disk was found.
+ */
+#ifndef BF_MARK_H
+#define BF_MARK_H
+
+#include "range.h"
+#include "tracker.h"
+
+/* A kind of change that is counted as a write and nothing else. */
+#define BF_COUNT_PLAIN	BF_COUNT_WRITES
+
+u64 bf_mark_tracker(struct bf_tracker *tracker, struct bf_dirtymap *map,
+		    const struct bf_range *range);
+u64 bf_mark_carried(struct bf_tracker *tracker, struct bf_dirtymap *map,
+		    const struct bf_range *range);
+void bf_mark_disk(struct bf_disk *disk, const struct bf_range *range,
+		  enum bf_count kind, bool failed);
+void bf_mark_again(struct bf_disk *disk, const struct bf_range *range);
+struct bf_range bf_zone_range(const struct request_queue *queue,
+			      unsigned int op, u64 sector);
+void bf_count_change(struct bf_dirtymap *map, enum bf_count kind,
+		     u64 nr_sectors, bool failed);
+void bf_count_disk(struct bf_disk *disk, enum bf_count count);
+void bf_raise_disk(struct bf_disk *disk, enum blkferry_reason reason);
+
+static __always_inline void bf_count_write(struct bf_dirtymap *map,
+					   u64 nr_sectors)
+{
+	struct bf_counts __percpu *counts = map->counts;
+
+	this_cpu_add(counts->value[BF_COUNT_WRITES], 1);
+	this_cpu_add(counts->value[BF_COUNT_SECTORS], nr_sectors);
+}
+
+#endif /* BF_MARK_H */

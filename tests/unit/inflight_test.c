@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* BUILD: kmod/inflight.c -Itests/unit/shim -Ikmod */
+/*
+ * In-flight table, the shipped source. Policy: what was added and has not ended
+ * is told by every walk; what has ended is told by none; a table that is full
+ * says so and loses nothing that it holds; children go with the bio that they
+ * are chained to, however long the chain.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "inflight.h"
+#include "tap.h"
+
+#define ROOM 8192u
+
+static struct bf_inflight *table;
+static char bios[2 * ROOM];		/* only their addresses matter */
+
+static struct bf_range range(u64 sector, u64 nr_sectors)
+{
+	return (struct bf_range){ .sector = sector, .nr_sectors = nr_sectors };
+}
+
+static bool add(unsigned int bio, u64 sector, u64 nr_sectors)
+{
+	struct bf_range new = range(sector, nr_sectors), old;
+	bool added = bf_inflight_add(table, &bios[bio], &new, &old);
+
+	check_eq(old.nr_sectors, 0);
+	return added;
+}
+
+static bool add_child(unsigned int parent, u64 sector, u64 nr_sectors)
+{
+	struct bf_range new = range(sector, nr_sectors);
+
+	return bf_inflight_add_child(table, &bios[parent], &new);
+}
+
+static bool covers(unsigned int bio, u64 sector, u64 nr_sectors)
+{
+	struct bf_range what = range(sector, nr_sectors);
+
+	return bf_inflight_covers(table, &bios[bio], &what);
+}
+
+/* Sectors told by a walk, and how many ranges. */
+static u64 walk(unsigned int *nr_ranges)
+{
+	struct bf_range ranges[16];
+	unsigned int cursor = 0, nr;
+	u64 sectors = 0;
+
+	*nr_ranges = 0;
+	while ((nr = bf_inflight_next(table, &cursor, ranges, 16))) {
+		*nr_ranges += nr;
+		while (nr--)
+			sectors += ranges[nr].nr_sectors;
+	}
+	return sectors;
+}
+
+static void expect(unsigned int wanted_ranges, u64 wanted_sectors)
+{
+	unsigned int nr;
+
+	check_eq(walk(&nr), wanted_sectors);
+	check_eq(nr, wanted_ranges);
+	check_eq(bf_inflight_nr(table), wanted_ranges);
+}
+
+static void fresh(void)
+{
+	bf_inflight_free(table);
+	table = bf_inflight_new();
+	check(table);
+}
+
+static void comes_and_goes(void)
+{
+	fresh();
+	expect(0, 0);
+	check(add(1, 100, 8));
+	expect(1, 8);
+	check(!bf_inflight_remove(table, &bios[2]));
+	expect(1, 8);
+	check(bf_inflight_remove(table, &bios[1]));
+	check(!bf_inflight_remove(table, &bios[1]));
+	expect(0, 0);
+}
+
+static void comes_again(void)
+{
+	struct bf_range first = range(100, 8), second = range(500, 16), old;
+
+	fresh();
+	check(bf_inflight_add(table, bios, &first, &old));
+	check(bf_inflight_add(table, bios, &second, &old));
+	check_eq(old.sector, 100);
+	check_eq(old.nr_sectors, 8);
+	expect(1, 16);
+}
+
+/* Every place is filled and freed; the table is full only when it says so. */
+static void full(void)
+{
+	unsigned int added = 0;
+
+	fresh();
+	for (unsigned int i = 0; i < 2 * ROOM; i++)
+		added += add(i, i, 1);
+	check(added > ROOM / 2 && added <= ROOM);
+	expect(added, added);
+	for (unsigned int i = 0; i < 2 * ROOM; i++)
+		added -= bf_inflight_remove(table, &bios[i]);
+	check_eq(added, 0);
+	expect(0, 0);
+	check(add(1, 1, 1));
+}
+
+static void pieces(void)
+{
+	fresh();
+	check(add(1, 100, 50));
+	check(covers(1, 100, 50));
+	check(covers(1, 149, 1));
+	check(covers(1, 150, 0));
+	check(!covers(1, 149, 2));
+	check(!covers(1, 99, 1));
+	check(!covers(1, U64_MAX, 2));
+	check(!covers(2, 100, 1));
+}
+
+static void children(void)
+{
+	struct bf_range child;
+
+	fresh();
+	check(add_child(9, 100, 8));
+	check(add_child(9, 108, 8));
+	expect(1, 16);				/* they follow on one another */
+	check(add_child(9, 500, 8));
+	expect(2, 24);
+	check(add(9, 116, 8));
+	expect(3, 32);
+	check(!bf_inflight_has_child(table, &bios[8]));
+	check(bf_inflight_has_child(table, &bios[9]));
+	check(!covers(9, 100, 8));		/* a child is not the bio */
+	check(bf_inflight_take_child(table, &bios[9], &child));
+	check(bf_inflight_take_child(table, &bios[9], &child));
+	check(!bf_inflight_take_child(table, &bios[9], &child));
+	expect(1, 8);
+	check(add_child(9, 500, 8));
+	check(bf_inflight_remove(table, &bios[9]));
+	expect(0, 0);
+}
+
+/* Children alone go with their parent, of which nothing else is known. */
+static void orphans(void)
+{
+	fresh();
+	check(add_child(9, 100, 8));
+	check(!bf_inflight_remove(table, &bios[9]));
+	expect(0, 0);
+}
+
+static void *come_and_go(void *arg)
+{
+	unsigned int first = *(unsigned int *)arg;
+	struct bf_range what = range(first, 1), old;
+
+	for (unsigned int i = 0; i < 200000; i++) {
+		const void *bio = &bios[first + i % 100];
+
+		if (bf_inflight_add(table, bio, &what, &old) &&
+		    !bf_inflight_remove(table, bio))
+			abort();
+	}
+	return NULL;
+}
+
+/* What stays is told by each walk while others come and go. */
+static void threads(void)
+{
+	unsigned int first[3] = { 1000, 2000, 3000 }, nr;
+	pthread_t thread[3];
+
+	fresh();
+	for (unsigned int i = 0; i < 500; i++)
+		check(add(i, i, 1000000));
+	for (int i = 0; i < 3; i++)
+		check(!pthread_create(&thread[i], NULL, come_and_go, &first[i]));
+	for (int i = 0; i < 200; i++)
+		check_eq(walk(&nr) / 1000000, 500);
+	for (int i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	expect(500, 500000000);
+}
+
+int main(void)
+{
+	tap_run("a bio comes and goes", comes_and_goes);
+	tap_run("a bio comes again without having ended", comes_again);
+	tap_run("a full table says so and loses nothing", full);
+	tap_run("a piece lies within its bio", pieces);
+	tap_run("children", children);
+	tap_run("children of an unknown bio", orphans);
+	tap_run("threads", threads);
+	bf_inflight_free(table);
+	return tap_done();
+}

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Policy: every bio-based disk on the module's list is tracked like any other,
+# by its own sectors: no change of any kind is missed, nobody needs to be quiet
+# when tracking begins, and a write in flight at a swap is in every generation
+# until it has ended. When all is quiet nothing is in flight. Everything else is
+# refused with words that say what to track instead. The table of what is which
+# on which kernel is here.
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 limit=500 tools=mdadm+fio+sfdisk modules=dm_thin_pool+dm_crypt+xts+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
+# shellcheck source=tests/lib.sh
+. /t/tests/lib.sh
+# shellcheck source=tests/vm/tracker.bash
+. /t/tests/vm/tracker.bash
+
+# Kernels on which md raid0 and linear, brd and zram cannot be seen whole.
+is_old() { case $(uname -r) in 5.10.* | 6.1.*) true ;; *) false ;; esac; }
+
+# --- disks: each sets $disk ------------------------------------------------------
+
+# dm NAME TABLE...: a mapped disk; lines of TABLE are arguments.
+dm() {
+	local name=$1
+	shift
+	printf '%s\n' "$@" | dmsetup create "$name"
+	cleanup_fn dmsetup remove --retry "$name"
+	disk=/dev/$(dmsetup info -c --noheadings -o blkdevname "$name")
+	wait_until 10 test -b "$disk"
+}
+
+sectors() { blockdev --getsz "$1"; }
+
+linear() {
+	dm lin "0 65536 linear $(realpath $d1) 8" "65536 65536 linear $(realpath $d0) 1000"
+}
+
+striped() {
+	dm str "0 131072 striped 2 64 $(realpath $d0) 0 $(realpath $d1) 0"
+}
+
+thin() {
+	modprobe dm_thin_pool
+	dm meta "0 8192 linear $(realpath $d1) 0"
+	local meta=$disk
+	dd if=/dev/zero of="$meta" bs=4k count=1 oflag=direct status=none
+	dm pool "0 $(sectors $d0) thin-pool $meta $(realpath $d0) 128 0"
+	dmsetup message pool 0 "create_thin 0"
+	dm thin "0 200000 thin /dev/mapper/pool 0"
+}
+
+crypt() {
+	modprobe -a xts dm_crypt
+	local key
+	key=$(printf '%064d' 7)
+	dm crypt "0 131072 crypt aes-xts-plain64 $key 0 $(realpath $d0) 0 1 allow_discards"
+}
+
+# The origin, with a snapshot that keeps what is overwritten.
+origin() {
+	modprobe dm_snapshot
+	dd if=/dev/zero of=$d1 bs=4k count=1 oflag=direct status=none
+	dm base "0 65536 linear $(realpath $d0) 0"
+	local base=$disk
+	dm snap "0 65536 snapshot $base $(realpath $d1) N 16"
+	dm origin "0 65536 snapshot-origin $base"
+}
+
+multipath() {
+	modprobe -a dm_multipath dm_round_robin
+	dm mp "0 $(sectors $d1) multipath $1 0 1 1 round-robin 0 1 1 $(realpath $d1) 1"
+}
+
+multipath_of_bios() { multipath "2 queue_mode bio"; }
+multipath_of_requests() { multipath 0; }
+
+# loops COUNT: sets $loops to disks of 32 MiB in memory.
+loops() {
+	local n file
+	modprobe loop
+	loops=()
+	for ((n = 0; n < $1; n++)); do
+		file=$(mktemp /tmp/loop.XXXXXX)
+		truncate -s 32M "$file"
+		loops+=("$(losetup --show -f "$file")")
+		cleanup_fn rm -f "$file"
+		cleanup_fn losetup -d "${loops[-1]}"
+	done
+}
+
+# md LEVEL COUNT
+md() {
+	local module=$1
+	case $1 in
+	raid[456]) module=raid456 ;;
+	esac
+	modprobe "$module"
+	loops "$2"
+	mdadm --quiet --create /dev/md7 --level="$1" --raid-devices="$2" --assume-clean \
+		--metadata=1.2 --bitmap=none --run "${loops[@]}"
+	cleanup_fn mdadm --quiet --stop /dev/md7
+	disk=/dev/md7
+	wait_until 10 test -b "$disk"
+}
+
+ram() {
+	modprobe brd rd_nr=1 rd_size=32768
+	cleanup_fn rmmod brd
+	disk=/dev/ram0
+	wait_until 10 test -b "$disk"
+}
+
+zipped() {
+	modprobe zram num_devices=1
+	cleanup_fn rmmod zram
+	disk=/dev/zram0
+	wait_until 10 test -b "$disk"
+	echo 32M >/sys/block/zram0/disksize
+	cleanup_fn zram_reset
+}
+
+zram_reset() { echo 1 >/sys/block/zram0/reset; }
+
+null_of_bios() { null_disk queue_mode=0; }
+
+# --- what is shown ----------------------------------------------------------------
+
+quiet() { eq "$(stat_of a inflight)" 0 "writes in flight"; }
+
+every_kind_of_write() {
+	local end
+	end=$(($(sectors "$disk") - 8))
+	write_at "$disk" 3 5
+	write_at "$disk" 1000 2048
+	write_at "$disk" 65528 16
+	write_at "$disk" $((end + 7)) 1
+	write_at "$disk" 8192 64 sync
+	write_at "$disk" 20480 512 buffered
+	whatever blkdiscard -o 16M -l 2M "$disk"
+	blkdiscard -z -o 20M -l 3M "$disk"
+}
+
+tracked() {
+	"$@"
+	remember "$disk"
+	track a "$disk"
+	every_kind_of_write
+	covers_all_changes a "$disk"
+	wait_until 10 quiet
+	dirty_is a "$disk" -
+	eq "$(stat_of a late)" 0 late
+	eq "$(reason_of a unseen)" "0 0" unseen
+	cleanup_fn whatever consumer "untrack oracle"
+	oracle "$disk" 7 150
+}
+
+refused() {
+	"$@"
+	fails_saying "^error EOPNOTSUPP .*(members|no members)" consumer "track a $disk"
+}
+
+tracked_on_new() {
+	if is_old; then
+		refused "$@"
+	else
+		tracked "$@"
+	fi
+}
+
+a_partition_of_md() {
+	md raid1 2
+	echo "start=4099, size=9001, type=83" | sfdisk --quiet --label dos "$disk"
+	blockdev --rereadpt "$disk"
+	wait_until 10 test -b "${disk}p1"
+	track a "${disk}p1"
+	write_at "$disk" 4096 8
+	dirty_is a "${disk}p1" "0+8"
+	write_at "$disk" 4000 8
+	dirty_is a "${disk}p1" -
+}
+
+# Writes that take a while: $disk is slow to write.
+slow() {
+	modprobe dm_delay
+	dm slow "0 131072 delay $(realpath $d0) 0 0 $(realpath $d0) 0 1500"
+}
+
+in_flight() { [ "$(stat_of a inflight)" -gt 0 ]; }
+busy() { [ "$(awk '{ print $2 }' "/sys/block/${disk##*/}/inflight")" -gt 0 ]; }
+ended() { wait "$writer"; }
+
+in_every_generation() {
+	slow
+	track a "$disk"
+	start_consumer
+	write_at "$disk" 800 8 &
+	writer=$!
+	wait_until 10 in_flight
+	ask_ok begin a "$disk"
+	[[ $reply = *" blocks=1 "*" carried=0"* ]]
+	ask_ok finish a
+	ask_ok begin a "$disk"
+	[[ $reply = *" blocks=1 "*" carried=1"* ]]
+	[[ $reply = *" writes=0 "* ]]
+	ask_ok walk a
+	eq "$(value extents "$reply")" 800+8 "carried"
+	ended
+	ask_ok finish a
+	ask_ok begin a "$disk"
+	eq "$(value carried "$reply")" 1 "landed since the last begin"
+	ask_ok finish a
+	dirty_is a "$disk" -
+	eq "$(stat_of a new_blocks)" 1 "new blocks"
+}
+
+begun_before() {
+	slow
+	write_at "$disk" 800 16 &
+	writer=$!
+	wait_until 10 busy
+	track a "$disk"
+	ended
+	dirty_is a "$disk" 800+16
+	eq "$(stat_of a late)" 1 late
+	eq "$(reason_of a unseen)" "0 0" unseen
+}
+
+a_second_tracker() {
+	slow
+	track a "$disk"
+	write_at "$disk" 800 8 &
+	writer=$!
+	wait_until 10 in_flight
+	track b "$disk"
+	dirty_is b "$disk" 800+8
+	consumer "untrack a"
+	ended
+	dirty_is b "$disk" 800+8
+	dirty_is b "$disk" -
+}
+
+untracked_meanwhile() {
+	slow
+	track a "$disk"
+	write_at "$disk" 800 8 &
+	writer=$!
+	wait_until 10 in_flight
+	consumer "untrack a"
+	ended
+}
+
+# Large zeroing on a disk without the operation is a chain of writes, the ends of
+# which some kernels do not tell.
+chained() {
+	slow
+	track a "$disk"
+	start_consumer
+	blkdiscard -z -o 4M -l 8M "$disk" &
+	writer=$!
+	wait_until 10 in_flight
+	ask_ok begin a "$disk"
+	ask_ok finish a
+	ended
+	wait_until 10 quiet
+	eq "$(drained a "$disk")" 8192+16384 "what was in flight"
+	dirty_is a "$disk" -
+	eq "$(reason_of a unseen)" "0 0" unseen
+}
+
+failed() {
+	dm bad "0 1000 linear $(realpath $d0) 0" "1000 1000 error"
+	track a "$disk"
+	whatever write_at "$disk" 1200 8
+	dirty_is a "$disk" 1200+8
+	eq "$(stat_of a failed)" 1 failed
+	quiet
+}
+
+# More at once than the table holds: those are marked when they end.
+too_many() {
+	slow
+	track a "$disk"
+	fio --name=many --filename="$disk" --ioengine=libaio --iodepth=12000 --bs=4k \
+		--rw=write --direct=1 --size=48M --minimal >/dev/null
+	wait_until 10 quiet
+	[ "$(stat_of a late)" -gt 0 ]
+	eq "$(reason_of a unseen)" "0 0" unseen
+	eq "$(drained a "$disk")" 0+98304 dirty
+}
+
+beneath() {
+	linear
+	track a "$d1"
+	write_at "$disk" 0 8
+	dirty_is a "$d1" 8+8
+}
+
+run_case "dm linear is tracked" tracked linear
+run_case "dm striped is tracked" tracked striped
+run_case "dm thin is tracked" tracked thin
+run_case "dm crypt is tracked" tracked crypt
+run_case "dm snapshot-origin is tracked" tracked origin
+run_case "dm multipath, bio-based, is tracked" tracked multipath_of_bios
+run_case "dm multipath, request-based, is tracked" tracked multipath_of_requests
+run_case "md raid1 is tracked" tracked md raid1 2
+run_case "md raid10 is tracked" tracked md raid10 2
+run_case "md raid4 is tracked" tracked md raid4 3
+run_case "md raid5 is tracked" tracked md raid5 3
+run_case "md raid6 is tracked" tracked md raid6 4
+run_case "md raid0 is tracked from 6.6, before refused" tracked_on_new md raid0 2
+run_case "brd is tracked from 6.6, before refused" tracked_on_new ram
+run_case "zram is tracked from 6.6, before refused" tracked_on_new zipped
+run_case "a bio-based null_blk is refused" refused null_of_bios
+run_case "a partition of an md array" a_partition_of_md
+run_case "a write in flight is in every generation" in_every_generation
+run_case "a write begun before the tracker is marked when it ends" begun_before
+run_case "a second tracker learns what is in flight" a_second_tracker
+run_case "untrack with a write in flight" untracked_meanwhile
+run_case "chained writes leave the table" chained
+run_case "failed writes are marked and counted" failed
+run_case "more writes in flight than the table holds" too_many
+run_case "the disk below a dm disk" beneath
