@@ -63,7 +63,7 @@ $(B)/obj/%.o: %.c
 # library; unit tests and their library are built with sanitizers.
 test_build = $(shell sed -n '1,5s@.*BUILD: \(.*\) \*/@\1@p' $(1))
 
-TEST_DEPS := $(wildcard tests/*/*.h tests/unit/shim/*.h tests/unit/shim/*/*.h \
+TEST_DEPS := $(wildcard tests/*/*.h tests/vm/*/*.c tests/unit/shim/*.h tests/unit/shim/*/*.h \
 	kmod/*.[ch] include/*.h include/uapi/linux/*.h user/*/*.h)
 
 unit-tests: $(UNIT_TESTS)

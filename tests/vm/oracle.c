@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BUILD: -static */
+/* BUILD: -static tests/vm/oracle/changes.c */
 /*
  * The oracle: is every change to a disk found? Threads change a disk in every
- * way a program can, by seed, while passes drain its tracker into a replica in
- * memory; passes end in a commit, a watermark, an abort, a close or a death, by
- * seed too. In: a disk or partition, a seed, operations a thread. Out: one line
- * of counts; status 1 if the replica differs from the disk in the end.
+ * way a program can (oracle/changes.c), by seed, while passes drain its tracker
+ * into a replica in memory; passes end in a commit, a watermark, an abort, a
+ * close, a death or a new connection, by seed too. In: a disk or partition, a
+ * seed, operations in all, and the name of a mistake to make, for those who want
+ * to see it caught. Out: the table of operations by the state of the drain that
+ * they met, and one line of counts; status 1 if the replica differs from the
+ * disk in the end, and then who wrote what is missing.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,123 +21,50 @@
 #include <sys/wait.h>
 
 #include "lib/cleanup.h"
-#include "lib/netlink.h"
+#include "oracle.h"
 
-#define BLOCK_BYTES 4096u
-#define WRITE_MAX_BYTES (128u << 10)
-#define NR_WRITERS 4
+enum end { COMMIT, COMMIT_PART, ABORT, CLOSE, DEATH, RECONNECT, NR_ENDS };
 
-struct oracle {
-	const char *path;
+static const char *const end_names[NR_ENDS] = {
+	"committed", "in part", "aborted", "closed", "killed", "reconnected",
+};
+
+enum mistake { NO_MISTAKE, COMMIT_BEFORE_COPY, SHORT_WALK, NR_MISTAKES };
+
+static const char *const mistakes[NR_MISTAKES] = {
+	"none", "commit-before-copy", "short-walk",
+};
+
+static struct drainer {
+	struct oracle *oracle;
+	enum mistake mistake;
 	const char *name;
-	uint64_t size_bytes;
 	unsigned int seed;
-	unsigned int nr_operations;
 	char *replica;
 	int disk;			/* O_DIRECT, to read from */
 	struct bf_netlink *nl;
 	struct bf_tracker tracker;
 	struct bf_walk_window window;
 	struct bf_error err;
-	atomic_uint nr_writing;
-	unsigned int nr_passes, nr_ends[5];
-	uint64_t copied_bytes, same_bytes;
-};
+	unsigned int nr_passes, nr_ends[NR_ENDS];
+	uint64_t copied_bytes, carried_blocks;
+} drainer;
 
-struct writer {
-	struct oracle *oracle;
-	unsigned int seed;
-	int direct, buffered, synchronous;
-	char *data;
-};
-
-static void stop(const char *what, const struct bf_error *err)
+void stop(const char *what, const struct bf_error *err)
 {
 	printf("%s: %s\n", what, err ? err->text : strerror(errno));
 	fflush(stdout);
 	_exit(2);
 }
 
-/* --- changes ------------------------------------------------------------------ */
-
-/*
- * Buffered writes keep to the last quarter: mixed with direct ones on the same
- * pages the kernel itself reports I/O errors.
- */
-static uint64_t place(struct writer *w, uint64_t length, bool buffered)
+static void enter(struct drainer *d, enum state state)
 {
-	uint64_t sectors = w->oracle->size_bytes / 512, low = 0;
-	uint64_t border = sectors / 4 * 3 / 8 * 8;
-
-	if (buffered)
-		low = border;
-	else
-		sectors = border;
-	sectors -= low + length / 512;
-	return (low + (((uint64_t)rand_r(&w->seed) << 16) ^ rand_r(&w->seed)) %
-			      (sectors + 1)) * 512;
-}
-
-static void change(struct writer *w)
-{
-	unsigned int kind = rand_r(&w->seed) % 10;
-	uint64_t length = (1 + rand_r(&w->seed) % (WRITE_MAX_BYTES / 512)) * 512;
-	uint64_t at = place(w, length, kind == 3 || kind == 4);
-	uint64_t range[2] = { at, length };
-	ssize_t done = 0;
-
-	memset(w->data, rand_r(&w->seed), length);
-	switch (kind) {
-	case 0:
-		done = ioctl(w->direct, BLKDISCARD, range);
-		break;
-	case 1:
-		done = ioctl(w->direct, BLKZEROOUT, range);
-		break;
-	case 2:
-		done = pwrite(w->synchronous, w->data, length, at);
-		break;
-	case 3:
-	case 4:
-		done = pwrite(w->buffered, w->data, length, at);
-		break;
-	case 5:
-		done = fdatasync(w->buffered);
-		break;
-	default:
-		done = pwrite(w->direct, w->data, length, at);
-	}
-	if (done < 0 && !(kind < 2 && errno == EOPNOTSUPP))
-		stop("a change failed", NULL);
-}
-
-static void *writer_main(void *arg)
-{
-	struct writer *w = arg;
-
-	for (unsigned int n = 0; n < w->oracle->nr_operations; n++)
-		change(w);
-	if (fsync(w->buffered))
-		stop("fsync", NULL);
-	atomic_fetch_sub(&w->oracle->nr_writing, 1);
-	return NULL;
-}
-
-static void open_writer(struct writer *w, struct oracle *o, unsigned int n)
-{
-	w->oracle = o;
-	w->seed = o->seed * NR_WRITERS + n;
-	w->direct = open(o->path, O_RDWR | O_DIRECT | O_CLOEXEC);
-	w->synchronous = open(o->path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
-	w->buffered = open(o->path, O_RDWR | O_CLOEXEC);
-	if (w->direct < 0 || w->synchronous < 0 || w->buffered < 0 ||
-	    posix_memalign((void **)&w->data, BLOCK_BYTES, WRITE_MAX_BYTES))
-		stop(o->path, NULL);
+	atomic_store(&d->oracle->state, state);
 }
 
 /* --- passes ------------------------------------------------------------------- */
 
-static void copy_extent(struct oracle *o, const struct blkferry_extent *extent)
+static void copy_extent(struct drainer *d, const struct blkferry_extent *extent)
 {
 	static char chunk[1 << 20] __attribute__((aligned(BLOCK_BYTES)));
 	uint64_t at = extent->sector * 512;
@@ -147,180 +73,244 @@ static void copy_extent(struct oracle *o, const struct blkferry_extent *extent)
 	while (at < end) {
 		size_t want = end - at < sizeof(chunk) ? end - at : sizeof(chunk);
 
-		if (pread(o->disk, chunk, want, at) != (ssize_t)want)
+		if (pread(d->disk, chunk, want, at) != (ssize_t)want)
 			stop("read", NULL);
-		if (!memcmp(o->replica + at, chunk, want))
-			o->same_bytes += want;
-		memcpy(o->replica + at, chunk, want);
-		o->copied_bytes += want;
+		memcpy(d->replica + at, chunk, want);
+		d->copied_bytes += want;
 		at += want;
 	}
 }
 
-static void copy_generation(struct oracle *o, const struct bf_drain *drain)
+static void copy_generation(struct drainer *d, const struct bf_drain *drain)
 {
 	uint64_t from = 0, sectors = 0;
 
 	do {
-		if (bf_drain_walk(o->nl, drain, from, &o->window, &o->err))
-			stop("walk", &o->err);
-		for (size_t i = 0; i < o->window.nr_extents; i++) {
-			copy_extent(o, &o->window.extents[i]);
-			sectors += o->window.extents[i].nr_sectors;
+		if (bf_drain_walk(d->nl, drain, from, &d->window, &d->err))
+			stop("walk", &d->err);
+		for (size_t i = 0; i < d->window.nr_extents; i++) {
+			copy_extent(d, &d->window.extents[i]);
+			sectors += d->window.extents[i].nr_sectors;
 		}
-		from = o->window.next_sector;
-	} while (!o->window.end);
-	if (o->window.total_blocks != drain->nr_blocks ||
+		from = d->window.next_sector;
+	} while (!d->window.end && d->mistake != SHORT_WALK);
+	if (d->mistake == SHORT_WALK)
+		return;
+	if (d->window.total_blocks != drain->nr_blocks ||
 	    (sectors + BLOCK_BYTES / 512 - 1) / (BLOCK_BYTES / 512) != drain->nr_blocks)
-		stop("the walk and its trailer differ", &o->err);
+		stop("the walk and its trailer differ", &d->err);
 }
 
-static void begin(struct oracle *o, struct bf_drain *drain)
+static void begin(struct drainer *d, struct bf_drain *drain)
 {
-	*drain = (struct bf_drain){ .fd = -1, .tracker_id = o->tracker.id };
-	if (bf_drain_begin(o->nl, drain, &o->disk, 1, &o->err))
-		stop("begin", &o->err);
-	o->nr_passes++;
+	*drain = (struct bf_drain){ .fd = -1, .tracker_id = d->tracker.id };
+	wait_for_changes(d->oracle);
+	enter(d, AT_SWAP);
+	if (bf_drain_begin(d->nl, drain, &d->disk, 1, &d->err))
+		stop("begin", &d->err);
+	enter(d, OWNED);
+	d->nr_passes++;
+	d->carried_blocks += drain->carried_blocks;
 }
 
-static void finish(struct oracle *o, struct bf_drain *drain)
+static void finish(struct drainer *d, struct bf_drain *drain)
 {
-	if (bf_drain_finish(o->nl, drain, o->tracker.nr_sectors,
-			    drain->nr_blocks, NULL, &o->err))
-		stop("final commit", &o->err);
+	if (bf_drain_finish(d->nl, drain, d->tracker.nr_sectors,
+			    drain->nr_blocks, NULL, &d->err))
+		stop("final commit", &d->err);
 	bf_drain_close(drain);
 }
 
-static void commit_part(struct oracle *o, struct bf_drain *drain)
+static void commit_part(struct drainer *d, struct bf_drain *drain)
 {
-	uint64_t blocks = o->tracker.nr_sectors * 512 / BLOCK_BYTES;
-	uint64_t through = (uint64_t)rand_r(&o->seed) % (blocks + 1) *
+	uint64_t blocks = d->tracker.nr_sectors * 512 / BLOCK_BYTES;
+	uint64_t through = (uint64_t)rand_r(&d->seed) % (blocks + 1) *
 			   (BLOCK_BYTES / 512);
 
-	if (bf_drain_commit(o->nl, drain, through, &o->err))
-		stop("commit", &o->err);
+	if (bf_drain_commit(d->nl, drain, through, &d->err))
+		stop("commit", &d->err);
+}
+
+static void reconnect(struct drainer *d)
+{
+	bf_netlink_close(d->nl);
+	if (bf_netlink_open(&d->nl, &d->err))
+		stop("netlink", &d->err);
 }
 
 /* The generation's owner is a child that is killed with it. */
-static void die_with_generation(struct oracle *o)
+static void die_with_generation(struct drainer *d)
 {
 	pid_t pid = fork();
 
 	if (!pid) {
-		struct bf_drain drain;
+		struct bf_drain drain = { .fd = -1, .tracker_id = d->tracker.id };
 
-		if (bf_netlink_open(&o->nl, &o->err))
-			_exit(2);
-		begin(o, &drain);
+		if (!bf_netlink_open(&d->nl, &d->err))
+			bf_drain_begin(d->nl, &drain, &d->disk, 1, &d->err);
 		raise(SIGKILL);
 	}
+	enter(d, AT_SWAP);
 	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
 		stop("fork", NULL);
+	enter(d, ENDING);
 }
 
-static void pass(struct oracle *o)
+static void end_pass(struct drainer *d, struct bf_drain *drain, enum end end)
 {
-	unsigned int end = rand_r(&o->seed) % 5;
+	enter(d, ENDING);
+	if (end == COMMIT_PART)
+		commit_part(d, drain);
+	if (end == ABORT && bf_drain_abort(d->nl, drain, &d->err))
+		stop("abort", &d->err);
+	if (end == COMMIT || end == DEATH || end == RECONNECT)
+		finish(d, drain);
+	bf_drain_close(drain);
+	if (end == RECONNECT)
+		reconnect(d);
+	enter(d, IDLE);
+	wait_for_changes(d->oracle);
+}
+
+static void pass(struct drainer *d)
+{
+	enum end end = rand_r(&d->seed) % NR_ENDS;
 	struct bf_drain drain;
 
-	o->nr_ends[end]++;
-	if (end == 4)
-		die_with_generation(o);
-	begin(o, &drain);
-	copy_generation(o, &drain);
-	if (end == 1) {
-		commit_part(o, &drain);
-	} else if (end == 2) {
-		if (bf_drain_abort(o->nl, &drain, &o->err))
-			stop("abort", &o->err);
-	} else if (end != 3) {
-		finish(o, &drain);
+	d->nr_ends[end]++;
+	if (end == DEATH)
+		die_with_generation(d);
+	begin(d, &drain);
+	if (d->mistake == COMMIT_BEFORE_COPY) {
+		finish(d, &drain);	/* and then its consumer dies */
 		return;
 	}
-	bf_drain_close(&drain);
+	copy_generation(d, &drain);
+	end_pass(d, &drain, end);
 }
 
 /* Silence: passes until a generation is empty. */
-static void drain_the_rest(struct oracle *o)
+static void drain_the_rest(struct drainer *d)
 {
 	struct bf_drain drain;
 	uint64_t nr_blocks;
 
 	do {
-		begin(o, &drain);
-		copy_generation(o, &drain);
+		begin(d, &drain);
+		copy_generation(d, &drain);
 		nr_blocks = drain.nr_blocks;
-		finish(o, &drain);
+		finish(d, &drain);
 	} while (nr_blocks);
 }
 
-static uint64_t differing_blocks(struct oracle *o)
+/* --- the verdict --------------------------------------------------------------- */
+
+static void name_the_miss(const char *disk, const char *replica, uint64_t at)
 {
-	static char block[BLOCK_BYTES] __attribute__((aligned(BLOCK_BYTES)));
-	uint64_t differing = 0;
-
-	for (uint64_t at = 0; at < o->size_bytes; at += BLOCK_BYTES) {
-		size_t want = o->size_bytes - at < BLOCK_BYTES ? o->size_bytes - at :
-								 BLOCK_BYTES;
-
-		if (pread(o->disk, block, want, at) != (ssize_t)want)
-			stop("read", NULL);
-		if (!memcmp(block, o->replica + at, want))
+	for (size_t i = 0; i < BLOCK_BYTES; i += 512) {
+		if (!memcmp(disk + i, replica + i, 512))
 			continue;
-		if (!differing++)
-			printf("first differing block: %" PRIu64 "\n", at / BLOCK_BYTES);
+		printf("missed at sector %" PRIu64 ": the disk has ", (at + i) / 512);
+		print_stamp(disk + i);
+		printf(", the replica ");
+		print_stamp(replica + i);
+		printf("\n");
+		return;
+	}
+}
+
+static uint64_t differing_blocks(struct drainer *d)
+{
+	static char chunk[1 << 20] __attribute__((aligned(BLOCK_BYTES)));
+	uint64_t size_bytes = d->oracle->size_bytes, differing = 0;
+
+	for (uint64_t at = 0; at < size_bytes; at += sizeof(chunk)) {
+		size_t want = size_bytes - at < sizeof(chunk) ? size_bytes - at :
+								sizeof(chunk);
+
+		if (pread(d->disk, chunk, want, at) != (ssize_t)want)
+			stop("read", NULL);
+		memset(chunk + want, 0, sizeof(chunk) - want);
+		for (size_t i = 0; i < want; i += BLOCK_BYTES)
+			if (memcmp(chunk + i, d->replica + at + i, BLOCK_BYTES) &&
+			    differing++ < 3)
+				name_the_miss(chunk + i, d->replica + at + i, at + i);
 	}
 	return differing;
 }
 
-static void prepare(struct oracle *o)
+static bool is_doubted(struct drainer *d)
 {
-	o->disk = open(o->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (o->disk < 0 || ioctl(o->disk, BLKGETSIZE64, &o->size_bytes))
-		stop(o->path, NULL);
-	o->replica = mmap(NULL, o->size_bytes, PROT_READ | PROT_WRITE,
+	uint32_t id;
+
+	if (bf_tracker_get(d->nl, d->tracker.id, &d->tracker, &d->err))
+		stop("get", &d->err);
+	if (!bf_reasons_stand(&d->tracker.reasons, &id))
+		return false;
+	printf("the tracker doubts: %s\n", bf_reason_text(id));
+	return true;
+}
+
+/* --- all ------------------------------------------------------------------------ */
+
+static void prepare(struct drainer *d, const char *path)
+{
+	uint64_t mapped_bytes;
+
+	d->disk = open_disk(path, 0);
+	if (ioctl(d->disk, BLKGETSIZE64, &d->oracle->size_bytes))
+		stop(path, NULL);
+	mapped_bytes = (d->oracle->size_bytes | ((1 << 20) - 1)) + 1;
+	d->replica = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (o->replica == MAP_FAILED)
+	if (d->replica == MAP_FAILED)
 		stop("replica", NULL);
-	if (bf_netlink_open(&o->nl, &o->err) ||
-	    bf_tracker_create(o->nl, o->disk, o->name, BLOCK_BYTES, true,
-			      &o->tracker, &o->err))
-		stop("track", &o->err);
+	if (bf_netlink_open(&d->nl, &d->err) ||
+	    bf_tracker_create(d->nl, d->disk, "oracle", BLOCK_BYTES, true,
+			      &d->tracker, &d->err))
+		stop("track", &d->err);
+}
+
+static enum mistake find_mistake(const char *name)
+{
+	for (int i = 0; i < NR_MISTAKES; i++)
+		if (!strcmp(mistakes[i], name))
+			return i;
+	fprintf(stderr, "no such mistake: %s\n", name);
+	_exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	static struct oracle o;
-	struct writer writers[NR_WRITERS];
-	pthread_t threads[NR_WRITERS];
+	struct drainer *d = &drainer;
 	uint64_t differing;
+	bool bad;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: oracle DISK SEED OPERATIONS\n");
+	if (argc < 4) {
+		fprintf(stderr, "usage: oracle DISK SEED OPERATIONS [MISTAKE]\n");
 		return 2;
 	}
-	o.path = argv[1];
-	o.name = "oracle";
-	o.seed = strtoul(argv[2], NULL, 0);
-	o.nr_operations = strtoul(argv[3], NULL, 0);
-	prepare(&o);
-	o.nr_writing = NR_WRITERS;
-	for (unsigned int n = 0; n < NR_WRITERS; n++) {
-		open_writer(&writers[n], &o, n);
-		if (pthread_create(&threads[n], NULL, writer_main, &writers[n]))
-			stop("thread", NULL);
-	}
-	while (atomic_load(&o.nr_writing))
-		pass(&o);
-	for (unsigned int n = 0; n < NR_WRITERS; n++)
-		pthread_join(threads[n], NULL);
-	drain_the_rest(&o);
-	differing = differing_blocks(&o);
-	printf("differing %" PRIu64 " passes %u (committed %u, in part %u, aborted %u, closed %u, killed %u) "
-	       "copied %" PRIu64 " KiB, of it unchanged %" PRIu64 " KiB\n",
-	       differing, o.nr_passes, o.nr_ends[0], o.nr_ends[1], o.nr_ends[2],
-	       o.nr_ends[3], o.nr_ends[4], o.copied_bytes >> 10, o.same_bytes >> 10);
-	if (bf_tracker_delete(o.nl, o.tracker.id, &o.err))
-		stop("untrack", &o.err);
-	return differing ? 1 : 0;
+	d->mistake = argc > 4 ? find_mistake(argv[4]) : NO_MISTAKE;
+	d->seed = strtoul(argv[2], NULL, 0);
+	d->oracle = oracle_new(argv[1], d->seed, strtoul(argv[3], NULL, 0));
+	prepare(d, argv[1]);
+	start_changes(d->oracle);
+	while (changes_go_on(d->oracle))
+		pass(d);
+	enter(d, IDLE);
+	join_changes(d->oracle);
+	drain_the_rest(d);
+	differing = differing_blocks(d);
+	bad = differing || is_doubted(d);
+	bad |= !print_cells(d->oracle);
+	printf("differing %" PRIu64 " passes %u", differing, d->nr_passes);
+	for (int i = 0; i < NR_ENDS; i++)
+		printf(" %s %u", end_names[i], d->nr_ends[i]);
+	printf(" copied %" PRIu64 " KiB new %" PRIu64 " KiB carried %" PRIu64
+	       " late %" PRIu64 "\n", d->copied_bytes >> 10,
+	       d->tracker.stats[BLKFERRY_STAT_NEW_BLOCKS] * BLOCK_BYTES >> 10,
+	       d->carried_blocks, d->tracker.stats[BLKFERRY_STAT_LATE]);
+	if (bf_tracker_delete(d->nl, d->tracker.id, &d->err))
+		stop("untrack", &d->err);
+	return bad ? 1 : 0;
 }

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The oracle's changes: a seed flows in, operations of every kind on the disk
+ * flow out, each sector stamped with its writer, number and place, so that one
+ * that is missed in the end names the write that made it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/aio_abi.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "../oracle.h"
+
+#define NR_WRITERS 4
+#define WRITE_MAX_BYTES (128u << 10)
+#define BURST 8
+
+enum kind { PLAIN, DURABLE, BUFFERED, BURST_OF, DISCARD, ZERO, FLUSH, NR_KINDS };
+
+static const char *const kind_names[NR_KINDS] = {
+	"write", "write-dsync", "write-buffered", "write-burst", "discard",
+	"write-zeroes", "flush",
+};
+
+static const char *const state_names[NR_STATES] = {
+	"idle", "at-swap", "owned", "ending",
+};
+
+/* By rand % 20. */
+static const enum kind mix[20] = {
+	PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, DURABLE, DURABLE,
+	DURABLE, BUFFERED, BUFFERED, BUFFERED, BURST_OF, BURST_OF, DISCARD,
+	DISCARD, ZERO, ZERO, FLUSH,
+};
+
+struct stamp {
+	uint64_t magic, sector, number;
+	uint32_t writer, kind;
+};
+
+#define STAMP_MAGIC 0x656c6361726f6662ull
+
+struct writer {
+	pthread_t thread;
+	struct oracle *oracle;
+	unsigned int index, seed;
+	int direct, buffered, durable;
+	aio_context_t aio;
+	char *data;
+	uint64_t number;
+	uint64_t cells[NR_KINDS][NR_STATES];
+	uint64_t unsupported[NR_KINDS];
+};
+
+struct writers {
+	const char *path;
+	unsigned int seed, nr_operations;	/* of each */
+	atomic_uint nr_running;
+	atomic_uint nr_changing;		/* operations under way */
+	struct writer each[NR_WRITERS];
+};
+
+int open_disk(const char *path, int more_flags)
+{
+	int fd = open(path, O_DIRECT | O_CLOEXEC | more_flags);
+
+	if (fd < 0)
+		stop(path, NULL);
+	return fd;
+}
+
+static void stamp(struct writer *w, enum kind kind, uint64_t at, size_t length)
+{
+	struct stamp s = {
+		.magic = STAMP_MAGIC, .writer = w->index, .kind = kind,
+		.number = w->number,
+	};
+
+	for (size_t i = 0; i < length; i += 512) {
+		s.sector = (at + i) / 512;
+		memcpy(w->data + i, &s, sizeof(s));
+	}
+}
+
+void print_stamp(const char *sector)
+{
+	struct stamp s;
+
+	memcpy(&s, sector, sizeof(s));
+	if (s.magic != STAMP_MAGIC || s.kind >= NR_KINDS)
+		printf("no stamp");
+	else
+		printf("the %s number %" PRIu64 " of writer %u for sector %" PRIu64,
+		       kind_names[s.kind], s.number, s.writer, s.sector);
+}
+
+/* Mostly small, as most writes are. */
+static uint64_t some_length(struct writer *w)
+{
+	static const unsigned int most[4] = { 8, 8, 64, WRITE_MAX_BYTES / 512 };
+
+	return (1 + rand_r(&w->seed) % most[rand_r(&w->seed) % 4]) * 512;
+}
+
+/*
+ * Buffered writes keep to the last quarter: mixed with direct ones on the same
+ * pages the kernel itself reports I/O errors.
+ */
+static uint64_t place(struct writer *w, uint64_t length, bool buffered)
+{
+	uint64_t sectors = w->oracle->size_bytes / 512, low = 0;
+	uint64_t border = sectors / 4 * 3 / 8 * 8;
+
+	if (buffered)
+		low = border;
+	else
+		sectors = border;
+	sectors -= low + length / 512;
+	return (low + (((uint64_t)rand_r(&w->seed) << 16) ^ rand_r(&w->seed)) %
+			      (sectors + 1)) * 512;
+}
+
+/* Several at once, one after the other on the disk: they merge and split. */
+static long burst(struct writer *w, uint64_t at, uint64_t length)
+{
+	struct iocb blocks[BURST], *list[BURST];
+	struct io_event events[BURST];
+	uint64_t each = length / BURST / 512 * 512;
+	long nr = each ? BURST : 1, got;
+
+	for (long i = 0; i < nr; i++) {
+		blocks[i] = (struct iocb){
+			.aio_lio_opcode = IOCB_CMD_PWRITE,
+			.aio_fildes = w->direct,
+			.aio_buf = (uintptr_t)(w->data + i * each),
+			.aio_nbytes = i + 1 < nr ? each : length - i * each,
+			.aio_offset = (int64_t)(at + i * each),
+		};
+		list[i] = &blocks[i];
+	}
+	got = syscall(SYS_io_submit, w->aio, nr, list);
+	if (got != nr)
+		return -1;
+	got = syscall(SYS_io_getevents, w->aio, nr, nr, events, NULL);
+	for (long i = 0; i < got; i++)
+		if (events[i].res != (int64_t)blocks[(struct iocb *)(uintptr_t)
+						     events[i].obj - blocks].aio_nbytes)
+			return -1;
+	return got == nr ? 0 : -1;
+}
+
+static long make(struct writer *w, enum kind kind, uint64_t at, uint64_t length)
+{
+	uint64_t range[2] = { at, length };
+
+	switch (kind) {
+	case DISCARD:
+		return ioctl(w->direct, BLKDISCARD, range);
+	case ZERO:
+		return ioctl(w->direct, BLKZEROOUT, range);
+	case FLUSH:
+		return fdatasync(w->buffered);
+	case BURST_OF:
+		return burst(w, at, length);
+	case DURABLE:
+		return pwrite(w->durable, w->data, length, at);
+	case BUFFERED:
+		return pwrite(w->buffered, w->data, length, at);
+	default:
+		return pwrite(w->direct, w->data, length, at);
+	}
+}
+
+/*
+ * Counted for the state at its start and that at its end, and for all between
+ * if those differ: passes go round in the order of the states.
+ */
+static void count(struct writer *w, enum kind kind, int before, int after)
+{
+	w->cells[kind][before]++;
+	while (before != after) {
+		before = (before + 1) % NR_STATES;
+		w->cells[kind][before]++;
+	}
+}
+
+static void change(struct writer *w)
+{
+	struct writers *all = w->oracle->writers;
+	enum kind kind = mix[rand_r(&w->seed) % 20];
+	uint64_t length = some_length(w);
+	uint64_t at = place(w, length, kind == BUFFERED);
+	int before;
+	long done;
+
+	w->number++;
+	stamp(w, kind, at, length);
+	if (kind != FLUSH)
+		atomic_fetch_add(&all->nr_changing, 1);
+	before = atomic_load(&w->oracle->state);
+	done = make(w, kind, at, length);
+	count(w, kind, before, atomic_load(&w->oracle->state));
+	if (kind != FLUSH)
+		atomic_fetch_sub(&all->nr_changing, 1);
+	if (done < 0 && errno == EOPNOTSUPP && kind == DISCARD)
+		w->unsupported[kind]++;
+	else if (done < 0)
+		stop(kind_names[kind], NULL);
+}
+
+static void *writer_main(void *arg)
+{
+	struct writer *w = arg;
+	struct writers *all = w->oracle->writers;
+
+	for (unsigned int n = 0; n < all->nr_operations; n++)
+		change(w);
+	if (fsync(w->buffered))
+		stop("fsync", NULL);
+	atomic_fetch_sub(&all->nr_running, 1);
+	return NULL;
+}
+
+struct oracle *oracle_new(const char *path, unsigned int seed,
+			  unsigned int nr_operations)
+{
+	struct oracle *oracle = calloc(1, sizeof(*oracle));
+	struct writers *all = calloc(1, sizeof(*all));
+
+	if (!oracle || !all)
+		stop("memory", NULL);
+	oracle->writers = all;
+	all->path = path;
+	all->seed = seed;
+	all->nr_operations = (nr_operations + NR_WRITERS - 1) / NR_WRITERS;
+	return oracle;
+}
+
+static void open_writer(struct writer *w, struct oracle *oracle, unsigned int n)
+{
+	struct writers *all = oracle->writers;
+
+	w->oracle = oracle;
+	w->index = n;
+	w->seed = all->seed * NR_WRITERS + n;
+	w->direct = open_disk(all->path, O_RDWR);
+	w->durable = open_disk(all->path, O_RDWR | O_DSYNC);
+	w->buffered = open(all->path, O_RDWR | O_CLOEXEC);
+	if (w->buffered < 0 || syscall(SYS_io_setup, BURST, &w->aio) ||
+	    posix_memalign((void **)&w->data, BLOCK_BYTES, WRITE_MAX_BYTES))
+		stop(all->path, NULL);
+	memset(w->data, 'a' + n, WRITE_MAX_BYTES);
+}
+
+void start_changes(struct oracle *oracle)
+{
+	struct writers *all = oracle->writers;
+
+	all->nr_running = NR_WRITERS;
+	for (unsigned int n = 0; n < NR_WRITERS; n++) {
+		open_writer(&all->each[n], oracle, n);
+		if (pthread_create(&all->each[n].thread, NULL, writer_main,
+				   &all->each[n]))
+			stop("thread", NULL);
+	}
+}
+
+bool changes_go_on(struct oracle *oracle)
+{
+	return atomic_load(&oracle->writers->nr_running);
+}
+
+void wait_for_changes(struct oracle *oracle)
+{
+	while (changes_go_on(oracle) &&
+	       !atomic_load(&oracle->writers->nr_changing))
+		sched_yield();
+}
+
+void join_changes(struct oracle *oracle)
+{
+	for (unsigned int n = 0; n < NR_WRITERS; n++)
+		pthread_join(oracle->writers->each[n].thread, NULL);
+}
+
+static uint64_t cell(const struct writers *all, int kind, int state)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int n = 0; n < NR_WRITERS; n++)
+		sum += all->each[n].cells[kind][state];
+	return sum;
+}
+
+/* With few operations a cell may stay empty by chance. */
+static bool must_be_filled(const struct writers *all)
+{
+	return (uint64_t)all->nr_operations * NR_WRITERS >= 4000;
+}
+
+bool print_cells(const struct oracle *oracle)
+{
+	const struct writers *all = oracle->writers;
+	bool filled = true;
+
+	for (int kind = 0; kind < NR_KINDS; kind++) {
+		printf("%-14s", kind_names[kind]);
+		for (int state = 0; state < NR_STATES; state++) {
+			printf(" %s %" PRIu64, state_names[state],
+			       cell(all, kind, state));
+			filled &= cell(all, kind, state) > 0;
+		}
+		printf("%s\n", all->each[0].unsupported[kind] ?
+		       " (not offered by this disk)" : "");
+	}
+	if (filled || !must_be_filled(all))
+		return true;
+	printf("a cell is empty: the run shows less than it should\n");
+	return false;
+}
