@@ -66,7 +66,7 @@ stats_count() {
 # Every statistic that the module has comes out under its name.
 stats_all() {
 	track "$d0"
-	eq "$(blkferry stats --json | jq '.trackers[0].stats | length')" 16
+	eq "$(blkferry stats --json | jq '.trackers[0].stats | length')" 18
 	eq "$(blkferry stats --json | jq -r '.trackers[0].stats | to_entries[] | select(.value < 0) | .key')" ""
 }
 

@@ -2,35 +2,61 @@
 # shellcheck shell=bash
 # Policy: no change is ever missed. Four threads change a disk in every way
 # while passes drain it and end in every way, writes in flight at each swap; in
-# the end the replica equals the disk, block for block.
-# VM: mem=1024 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=600 tools=sfdisk
+# the end the replica equals the disk, block for block, on every kind of disk.
+# Operations of every kind have met every state of the drain. ORACLE_OPS is how
+# many operations there are over all kinds of disks, ORACLE_SEED repeats a run.
+# VM: mem=1536 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=600 tools=sfdisk+mdadm modules=dm_thin_pool+dm_crypt+xts+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
 . /t/tests/vm/tracker.bash
+# shellcheck source=tests/vm/disks.bash
+. /t/tests/vm/disks.bash
+# shellcheck source=/dev/null
+. /t/settings
 
-changes() {
-	cleanup_fn whatever consumer "untrack oracle"
-	oracle "$@"
-}
+seed=${ORACLE_SEED:-1}
+kinds=(virtio scsi nvme timed odd_partition looped linear thin crypt origin
+	multipath_of_requests multipath_of_bios raid1 raid10 raid5)
+is_old || kinds+=(raid0 ram zipped)
+each=$((${ORACLE_OPS:-100000} / ${#kinds[@]}))
+
+virtio() { disk=$d0; }
+scsi() { disk=$d1; }
+nvme() { disk=$d2; }
 
 odd_partition() {
 	echo "start=4099, size=90001, type=83" | sfdisk --quiet --label dos "$d0"
 	blockdev --rereadpt "$d0"
-	wait_until 10 test -b "$(realpath "$d0")1"
-	changes "$(realpath "$d0")1" "$1" 400
+	disk=$(realpath "$d0")1
+	wait_until 10 test -b "$disk"
 }
 
 # Completions come from a timer's interrupt, on two queues.
-null_blk() {
+timed() {
 	null_disk irqmode=2 completion_nsec=50000 submit_queues=2 discard=1
-	changes "$disk" "$1" 500
 }
 
-for seed in 1 2; do
-	run_case "virtio, seed $seed" changes "$d0" $seed 500
-	run_case "SCSI, seed $seed" changes "$d1" $seed 500
-	run_case "NVMe, seed $seed" changes "$d2" $seed 500
-	run_case "null_blk completing in a timer, seed $seed" null_blk $seed
-	run_case "a partition at an odd sector, seed $seed" odd_partition $seed
+looped() {
+	loops 1
+	disk=${loops[0]}
+}
+
+raid0() { md raid0 2; }
+raid1() { md raid1 2; }
+raid10() { md raid10 2; }
+raid5() { md raid5 3; }
+
+changes() {
+	"$1"
+	cleanup_fn whatever consumer "untrack oracle"
+	echo "again with: oracle $disk $seed $each"
+	oracle "$disk" "$seed" "$each"
+}
+
+# The table of cells is part of what is shown.
+for kind in "${kinds[@]}"; do
+	run_case "$kind, seed $seed, $each operations" changes "$kind"
+	echo "# $kind"
+	grep -E '^(write|discard|flush|differing)' "$test_tmp/log" | sed 's/^/# /'
 done

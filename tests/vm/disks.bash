@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash source=tests/lib.sh
+# Bio-based disks for VM tests of the module, each a function that sets $disk
+# and takes the disk away when the case ends. Needs tracker.bash, and in the
+# file's "# VM:" line the modules that it makes disks of.
+
+# Kernels on which md raid0 and linear, brd and zram cannot be seen whole.
+is_old() { case $(uname -r) in 5.10.* | 6.1.*) true ;; *) false ;; esac; }
+
+# dm NAME TABLE...: a mapped disk; lines of TABLE are arguments.
+dm() {
+	local name=$1
+	shift
+	printf '%s\n' "$@" | dmsetup create "$name"
+	cleanup_fn dmsetup remove --retry "$name"
+	disk=/dev/$(dmsetup info -c --noheadings -o blkdevname "$name")
+	wait_until 10 test -b "$disk"
+}
+
+sectors() { blockdev --getsz "$1"; }
+
+linear() {
+	dm lin "0 65536 linear $(realpath $d1) 8" "65536 65536 linear $(realpath $d0) 1000"
+}
+
+striped() {
+	dm str "0 131072 striped 2 64 $(realpath $d0) 0 $(realpath $d1) 0"
+}
+
+thin() {
+	modprobe dm_thin_pool
+	dm meta "0 8192 linear $(realpath $d1) 0"
+	local meta=$disk
+	dd if=/dev/zero of="$meta" bs=4k count=1 oflag=direct status=none
+	dm pool "0 $(sectors $d0) thin-pool $meta $(realpath $d0) 128 0"
+	dmsetup message pool 0 "create_thin 0"
+	dm thin "0 200000 thin /dev/mapper/pool 0"
+}
+
+crypt() {
+	modprobe -a xts dm_crypt
+	local key
+	key=$(printf '%064d' 7)
+	dm crypt "0 131072 crypt aes-xts-plain64 $key 0 $(realpath $d0) 0 1 allow_discards"
+}
+
+# The origin, with a snapshot that keeps what is overwritten.
+origin() {
+	modprobe dm_snapshot
+	dd if=/dev/zero of=$d1 bs=4k count=1 oflag=direct status=none
+	dm base "0 65536 linear $(realpath $d0) 0"
+	local base=$disk
+	dm snap "0 65536 snapshot $base $(realpath $d1) N 16"
+	dm origin "0 65536 snapshot-origin $base"
+}
+
+multipath() {
+	modprobe -a dm_multipath dm_round_robin
+	dm mp "0 $(sectors $d1) multipath $1 0 1 1 round-robin 0 1 1 $(realpath $d1) 1"
+}
+
+multipath_of_bios() { multipath "2 queue_mode bio"; }
+multipath_of_requests() { multipath 0; }
+
+# loops COUNT: sets $loops to disks of 32 MiB in memory.
+loops() {
+	local n file
+	modprobe loop
+	loops=()
+	for ((n = 0; n < $1; n++)); do
+		file=$(mktemp /tmp/loop.XXXXXX)
+		truncate -s 32M "$file"
+		loops+=("$(losetup --show -f "$file")")
+		cleanup_fn rm -f "$file"
+		cleanup_fn losetup -d "${loops[-1]}"
+	done
+}
+
+# md LEVEL COUNT
+md() {
+	local module=$1
+	case $1 in
+	raid[456]) module=raid456 ;;
+	esac
+	modprobe "$module"
+	loops "$2"
+	mdadm --quiet --create /dev/md7 --level="$1" --raid-devices="$2" --assume-clean \
+		--metadata=1.2 --bitmap=none --run "${loops[@]}"
+	cleanup_fn mdadm --quiet --stop /dev/md7
+	disk=/dev/md7
+	wait_until 10 test -b "$disk"
+}
+
+ram() {
+	modprobe brd rd_nr=1 rd_size=32768
+	cleanup_fn rmmod brd
+	disk=/dev/ram0
+	wait_until 10 test -b "$disk"
+}
+
+zipped() {
+	modprobe zram num_devices=1
+	cleanup_fn rmmod zram
+	disk=/dev/zram0
+	wait_until 10 test -b "$disk"
+	echo 32M >/sys/block/zram0/disksize
+	cleanup_fn zram_reset
+}
+
+zram_reset() { echo 1 >/sys/block/zram0/reset; }
+
+null_of_bios() { null_disk queue_mode=0; }
