@@ -309,12 +309,13 @@ static int check_device(const struct bf_device *device,
 			struct netlink_ext_ack *extack)
 {
 	enum bf_disk_kind kind;
+	int ret = bf_kind_of(device, &kind, extack);
 
-	if (!device->nr_sectors) {
+	if (!ret && !device->nr_sectors) {
 		NL_SET_ERR_MSG(extack, "the device has no sectors: insert a medium or attach its backing first");
 		return -ENODEV;
 	}
-	return bf_kind_of(device, &kind, extack);
+	return ret;
 }
 
 static int check_name(const char *name, struct netlink_ext_ack *extack)

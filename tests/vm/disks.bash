@@ -11,6 +11,7 @@ is_old() { case $(uname -r) in 5.10.* | 6.1.*) true ;; *) false ;; esac; }
 dm() {
 	local name=$1
 	shift
+	modprobe dm_mod
 	printf '%s\n' "$@" | dmsetup create "$name"
 	cleanup_fn dmsetup remove --retry "$name"
 	disk=/dev/$(dmsetup info -c --noheadings -o blkdevname "$name")
@@ -34,11 +35,12 @@ thin() {
 	dd if=/dev/zero of="$meta" bs=4k count=1 oflag=direct status=none
 	dm pool "0 $(sectors $d0) thin-pool $meta $(realpath $d0) 128 0"
 	dmsetup message pool 0 "create_thin 0"
-	dm thin "0 200000 thin /dev/mapper/pool 0"
+	dm thin "0 200000 thin $disk 0"
 }
 
 crypt() {
-	modprobe -a xts dm_crypt
+	modprobe dm_crypt
+	whatever modprobe -a xts ecb	# built in, or not, by kernel
 	local key
 	key=$(printf '%064d' 7)
 	dm crypt "0 131072 crypt aes-xts-plain64 $key 0 $(realpath $d0) 0 1 allow_discards"
@@ -85,7 +87,7 @@ md() {
 	modprobe "$module"
 	loops "$2"
 	mdadm --quiet --create /dev/md7 --level="$1" --raid-devices="$2" --assume-clean \
-		--metadata=1.2 --bitmap=none --run "${loops[@]}"
+		--metadata=1.2 --run "${loops[@]}"
 	cleanup_fn mdadm --quiet --stop /dev/md7
 	disk=/dev/md7
 	wait_until 10 test -b "$disk"
@@ -103,6 +105,7 @@ zipped() {
 	cleanup_fn rmmod zram
 	disk=/dev/zram0
 	wait_until 10 test -b "$disk"
+	! is_old || return 0
 	echo 32M >/sys/block/zram0/disksize
 	cleanup_fn zram_reset
 }

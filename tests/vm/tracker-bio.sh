@@ -6,7 +6,7 @@
 # until it has ended. When all is quiet nothing is in flight. Everything else is
 # refused with words that say what to track instead. The table of what is which
 # on which kernel is here.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 limit=500 tools=mdadm+fio+sfdisk modules=dm_thin_pool+dm_crypt+xts+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 limit=500 tools=mdadm+fio+sfdisk modules=dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
@@ -23,7 +23,7 @@ every_kind_of_write() {
 	end=$(($(sectors "$disk") - 8))
 	write_at "$disk" 3 5
 	write_at "$disk" 1000 2048
-	write_at "$disk" 65528 16
+	write_at "$disk" 57336 16
 	write_at "$disk" $((end + 7)) 1
 	write_at "$disk" 8192 64 sync
 	write_at "$disk" 20480 512 buffered
@@ -77,7 +77,9 @@ slow() {
 }
 
 in_flight() { [ "$(stat_of a inflight)" -gt 0 ]; }
-busy() { [ "$(awk '{ print $2 }' "/sys/block/${disk##*/}/inflight")" -gt 0 ]; }
+# Not by the disk's own count of what is in flight: dm counts a write only once
+# its target has sent it on.
+busy() { [ "$(awk '{ print $3 }' "/proc/$writer/stat")" = D ]; }
 ended() { wait "$writer"; }
 
 in_every_generation() {
@@ -106,7 +108,7 @@ in_every_generation() {
 
 begun_before() {
 	slow
-	write_at "$disk" 800 16 &
+	put "$disk" 800 16 &
 	writer=$!
 	wait_until 10 busy
 	track a "$disk"

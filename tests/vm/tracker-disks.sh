@@ -2,7 +2,6 @@
 # shellcheck shell=bash
 # Policy: a disk that goes away takes nothing down: its trackers say so and can
 # be drained to their end and deleted. A size that changes raises a reason.
-# Disks that are not blk-mq are refused with words that name what to track.
 # Failed writes are marked: they may have landed in part.
 # VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=blkzone
 # shellcheck source=tests/lib.sh
@@ -116,26 +115,6 @@ writes_behind_the_end() {
 	[ "${overflow% *}" -ge 1 ]
 }
 
-refused() {
-	local device=$1 words=$2
-	fails_saying "^error EOPNOTSUPP .*$words" consumer "track a $device"
-}
-
-dm_is_refused() {
-	modprobe dm_mod
-	dmsetup create lin --table "0 2048 linear $(realpath "$d0") 0"
-	cleanup_fn dmsetup remove lin
-	refused "$(readlink -f "/dev/$(dmsetup info -c --noheadings -o blkdevname lin)")" \
-		"(member|below|instead)"
-}
-
-brd_is_refused() {
-	modprobe brd rd_nr=1 rd_size=16384
-	cleanup_fn rmmod brd
-	wait_until 10 test -b /dev/ram0
-	refused /dev/ram0 ..
-}
-
 failed_writes() {
 	null_disk "badblocks=+800-807"
 	track a "$disk"
@@ -171,8 +150,6 @@ run_case "a disk goes away under load" gone_under_load
 run_case "a disk that is gone cannot be tracked" nobody_home
 run_case "a disk grows" grows
 run_case "a write behind the old end" writes_behind_the_end
-run_case "dm is refused, with what to track" dm_is_refused
-run_case "brd is refused" brd_is_refused
 run_case "failed writes are marked and counted" failed_writes
 run_case "discards on null_blk" discards_on_null
 run_case "zones" zones
