@@ -12,9 +12,11 @@
 #include "events.h"
 #include "inflight.h"
 #include "kind.h"
+#include "mark.h"
 #include "notify.h"
 #include "probe.h"
 #include "tracker.h"
+#include "uevents.h"
 
 struct hlist_head bf_disks[1 << BF_DISK_HASH_BITS];
 
@@ -66,6 +68,25 @@ void bf_disk_gone(dev_t devt)
 }
 
 
+/**
+ * bf_disk_table_changed() - a dm disk has resumed
+ * @devt: its number, or BF_ANY_DISK
+ *
+ * Context: Any.
+ */
+void bf_disk_table_changed(dev_t devt)
+{
+	struct bf_disk *disk;
+	int bucket;
+
+	rcu_read_lock();
+	hash_for_each_rcu(bf_disks, bucket, disk, hash_node)
+		if (disk->is_mapped &&
+		    (devt == BF_ANY_DISK || READ_ONCE(disk->devt) == devt))
+			bf_raise_disk(disk, BLKFERRY_REASON_TABLE);
+	rcu_read_unlock();
+}
+
 static void disk_free(struct bf_disk *disk)
 {
 	bf_inflight_free(disk->inflight);
@@ -83,6 +104,8 @@ static struct bf_disk *disk_alloc(const struct bf_device *device,
 	disk->kind = kind;
 	disk->devt = disk_devt(device->disk);
 	disk->commands = bf_device_commands(device);
+	disk->is_mapped = kind == BF_DISK_BIO &&
+			  !strncmp(device->disk->disk_name, "dm-", 3);
 	INIT_LIST_HEAD(&disk->trackers);
 	if (kind == BF_DISK_NVME_HEAD)
 		bf_alias_parse_head(device->disk->disk_name,
@@ -144,6 +167,33 @@ static void unwatch_all(void)
 	bf_notify_unregister();
 }
 
+static int watch_bios(struct netlink_ext_ack *extack)
+{
+	int ret;
+
+	if (nr_watching_bios) {
+		bf_uevents_flush();	/* told of before this tracker */
+		return 0;
+	}
+	ret = bf_uevents_register();
+	if (ret) {
+		NL_SET_ERR_MSG(extack, "the kernel's uevents cannot be listened to, which tell of mapping tables: see the kernel log");
+		return ret;
+	}
+	ret = bf_bio_register(extack);
+	if (ret)
+		bf_uevents_unregister();
+	return ret;
+}
+
+static void unwatch_bios(void)
+{
+	if (nr_watching_bios)
+		return;
+	bf_bio_unregister();
+	bf_uevents_unregister();
+}
+
 /* Probes and notifiers are there while there is a tracker that needs them. */
 static int watch(const struct bf_device *device, enum bf_disk_kind kind,
 		 struct netlink_ext_ack *extack)
@@ -152,12 +202,11 @@ static int watch(const struct bf_device *device, enum bf_disk_kind kind,
 
 	if (ret)
 		return ret;
-	if (kind != BF_DISK_MQ && !nr_watching_bios) {
-		ret = bf_bio_register(extack);
-		if (ret) {
-			unwatch_all();
-			return ret;
-		}
+	if (kind != BF_DISK_MQ)
+		ret = watch_bios(extack);
+	if (ret) {
+		unwatch_all();
+		return ret;
 	}
 	nr_watching++;
 	nr_watching_bios += kind != BF_DISK_MQ;
@@ -167,9 +216,10 @@ static int watch(const struct bf_device *device, enum bf_disk_kind kind,
 static void unwatch(enum bf_disk_kind kind)
 {
 	nr_watching--;
-	nr_watching_bios -= kind != BF_DISK_MQ;
-	if (kind != BF_DISK_MQ && !nr_watching_bios)
-		bf_bio_unregister();
+	if (kind != BF_DISK_MQ) {
+		nr_watching_bios--;
+		unwatch_bios();
+	}
 	unwatch_all();
 }
 

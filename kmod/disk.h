@@ -44,6 +44,7 @@ struct bf_disk {
 	enum bf_disk_kind kind;
 	enum bf_command_set commands;
 	int nvme_subsystem, nvme_head;	/* for BF_DISK_NVME_HEAD */
+	bool is_mapped;			/* dm, bio-based: its table may change */
 	dev_t devt;			/* of the whole disk now on the queue */
 	bool gone;			/* set by the class interface */
 };
@@ -59,6 +60,9 @@ int bf_disk_attach(struct bf_tracker *tracker, const struct bf_device *device,
 void bf_disk_detach(struct bf_tracker *tracker);
 void bf_disk_gone(dev_t devt);
 void bf_disk_raise_all(u32 reason);
+
+#define BF_ANY_DISK 0
+void bf_disk_table_changed(dev_t devt);
 
 /**
  * bf_disk_find() - the tracked disk behind a queue

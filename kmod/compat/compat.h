@@ -9,6 +9,7 @@
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
 #include <linux/device.h>
+#include <linux/socket.h>
 #include <linux/slab.h>
 #include <scsi/scsi_cmnd.h>
 
@@ -140,6 +141,13 @@ static inline struct request_queue *bf_bio_queue(const struct bio *bio)
 #define BF_MD_KEEPS_EVERY_BIO true
 #else
 #define BF_MD_KEEPS_EVERY_BIO false
+#endif
+
+/* What kernel_bind() takes. */
+#ifdef HAVE_SOCKADDR_UNSIZED
+typedef struct sockaddr_unsized bf_sockaddr;
+#else
+typedef struct sockaddr bf_sockaddr;
 #endif
 
 #endif /* BF_COMPAT_H */

@@ -63,6 +63,17 @@ stats_count() {
 	eq "$(blkferry stats --json | jq -r '.trackers[0].resync_needed')" false
 }
 
+coverage_told() {
+	blkferry stats "$d0" --coverage >"$test_tmp/text"
+	grep -qE '^writes, discards.* tracked ' "$test_tmp/text"
+	eq "$(blkferry stats "$d0" --coverage --json | jq -r '.coverage[] | select(.what == "removal").seen')" detected
+	eq "$(blkferry stats)" "nothing is tracked"
+	expect_status 3 blkferry stats --coverage
+	modprobe null_blk nr_devices=1 queue_mode=0
+	cleanup_fn rmmod null_blk
+	eq "$(blkferry stats /dev/nullb0 --coverage --json | jq -r '.coverage[0].seen')" refused
+}
+
 # Every statistic that the module has comes out under its name.
 stats_all() {
 	track "$d0"
@@ -99,9 +110,20 @@ bio_based() {
 	local dm
 	dm=$(dirname /sys/block/dm-*/dm)
 	dm=/dev/${dm##*/}
-	expect_status 7 blkferry track "$dm"
-	grep -q "can be: /dev/$name1\$" "$test_tmp/out"
-	eq "$(whatever blkferry track "$dm" --json | head -n 1 | jq -r .error.code)" untrackable
+	blkferry track "$dm" --name stack
+	cleanup_fn blkferry untrack stack
+	write_blocks "$dm" 3 1
+	eq "$(blkferry extents stack | grep -v '^#')" "12288 4096"
+	eq "$(stat_of stack inflight)" 0
+}
+
+# Bio-based, and none that is known to be seen whole.
+untrackable() {
+	modprobe null_blk nr_devices=1 queue_mode=0
+	cleanup_fn rmmod null_blk
+	expect_status 7 blkferry track /dev/nullb0
+	grep -q "/sys knows no members of it" "$test_tmp/out"
+	eq "$(whatever blkferry track /dev/nullb0 --json | head -n 1 | jq -r .error.code)" untrackable
 }
 
 mounted_disk() {
@@ -152,9 +174,11 @@ run_case "name, granularity and all dirty" options_of_track
 run_case "a device with several trackers needs a name" several_trackers
 run_case "what is counted" stats_count
 run_case "every statistic has its name" stats_all
+run_case "coverage is told before anything is tracked" coverage_told
 run_case "extents are listed, kept, and can be copied" extents_listed
 run_case "a disk that is dirty all over" extents_all_dirty
-run_case "a stacked disk names its member" bio_based
+run_case "a stacked disk is tracked" bio_based
+run_case "a disk that cannot be seen whole is refused" untrackable
 run_case "a mounted disk is copied and lives on" mounted_disk
 run_case "an unused disk is copied whole" unused_disk
 run_case "without the module" without_the_module

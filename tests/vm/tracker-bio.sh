@@ -188,6 +188,39 @@ beneath() {
 	dirty_is a "$d1" 8+8
 }
 
+table_counts() { eq "$(reason_of a table)" "$1 0" "reason table"; }
+
+another_table() {
+	linear
+	track a "$disk"
+	start_consumer
+	ask_ok event 0
+	write_at "$disk" 0 8
+	echo change >"/sys/block/${disk##*/}/uevent"
+	table_counts 0
+	dmsetup suspend lin
+	dmsetup reload lin --table "0 65536 linear $(realpath $d1) 8192"
+	dmsetup resume lin
+	wait_until 10 table_counts 1
+	ask_ok event 10000
+	[[ $reply = *"reason=table"* ]] || fail "$reply"
+}
+
+another_disks_table() {
+	linear
+	track a "$disk"
+	dm other "0 1024 linear $(realpath $d1) 70000"
+	dmsetup suspend other
+	dmsetup resume other
+	track b "$disk"
+	eq "$(reason_of b table)" "0 0" "told before its tracker"
+	dmsetup suspend other
+	dmsetup resume other
+	told() { [ "$(reason_of b table)" = "1 0" ]; }
+	wait_until 10 told
+	table_counts 0
+}
+
 run_case "dm linear is tracked" tracked linear
 run_case "dm striped is tracked" tracked striped
 run_case "dm thin is tracked" tracked thin
@@ -212,4 +245,6 @@ run_case "untrack with a write in flight" untracked_meanwhile
 run_case "chained writes leave the table" chained
 run_case "failed writes are marked and counted" failed
 run_case "more writes in flight than the table holds" too_many
+run_case "another mapping table raises a reason" another_table
+run_case "another disk's table does not" another_disks_table
 run_case "the disk below a dm disk" beneath

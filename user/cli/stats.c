@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * stats: one tracker or all flow in, every statistic by name and every reason
- * with its cause and cure flow out.
+ * with its cause and cure flow out; or a device, and what a tracker on it would
+ * see.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/coverage.h"
 #include "cli/trackers.h"
 #include "lib/cleanup.h"
 
-static const struct poptOption options[] = { POPT_TABLEEND };
+static int coverage_wanted;
+
+static const struct poptOption options[] = {
+	{ "coverage", 'c', POPT_ARG_NONE, &coverage_wanted, 0,
+	  "what of this device's changes a tracker sees, finds out about or misses", NULL },
+	POPT_TABLEEND
+};
 
 /* A statistic's unit is the end of its name. */
 static enum cli_format stat_format(const char *name)
@@ -96,7 +104,7 @@ static int collect(const struct cli *cli, json_t *rows, struct bf_error *err)
 	return ret;
 }
 
-static int run(const struct cli *cli, struct bf_error *err)
+static int show_trackers(const struct cli *cli, struct bf_error *err)
 {
 	json_t *rows = json_array();
 	int ret = collect(cli, rows, err);
@@ -108,6 +116,28 @@ static int run(const struct cli *cli, struct bf_error *err)
 		ret = print_all(rows, err);
 	json_decref(rows);
 	return ret;
+}
+
+static int show_coverage(const struct cli *cli, struct bf_error *err)
+{
+	json_t *rows = json_array();
+	int ret = cli->nr_arguments ? cli_coverage(cli->arguments[0], rows, err) :
+		  cli_usage(err, "--coverage wants a DEVICE");
+
+	if (!ret && cli->json)
+		cli_print_json(json_pack("{s:o}", "coverage",
+			cli_select_rows(cli_coverage_columns, rows)));
+	else if (!ret)
+		ret = cli_print_table(stdout, cli_coverage_columns, rows, err);
+	json_decref(rows);
+	return ret;
+}
+
+static int run(const struct cli *cli, struct bf_error *err)
+{
+	if (coverage_wanted)
+		return show_coverage(cli, err);
+	return show_trackers(cli, err);
 }
 
 const struct cli_command cli_stats = {

@@ -24,7 +24,7 @@ static const struct reason_row reasons[BLKFERRY_REASON_MAX + 1] = {
 	[BLKFERRY_REASON_HIBERNATION] = { "hibernation",
 		"the machine hibernated, and what was written then was not seen; a resync compares all blocks" },
 	[BLKFERRY_REASON_TABLE] = { "table",
-		"the mapping table below the disk was reloaded, which changes blocks without writing; a resync compares all of them" },
+		"the disk resumed, perhaps with another mapping table, which changes blocks without writing; a resync compares all of them" },
 	[BLKFERRY_REASON_MEDIA] = { "media",
 		"the medium was changed; a resync compares all blocks" },
 	[BLKFERRY_REASON_CPU_OFFLINE] = { "cpu-offline",

@@ -312,7 +312,7 @@ enum blkferry_reason {
 	BLKFERRY_REASON_RESIZED,	/* start or length changed */
 	BLKFERRY_REASON_GONE,		/* the disk was removed */
 	BLKFERRY_REASON_HIBERNATION,	/* the image was written or restored */
-	BLKFERRY_REASON_TABLE,		/* a mapping table was reloaded */
+	BLKFERRY_REASON_TABLE,		/* a dm disk resumed, perhaps with another table */
 	BLKFERRY_REASON_MEDIA,		/* the medium was changed */
 	BLKFERRY_REASON_CPU_OFFLINE,	/* a processor went: it may have ended a write unseen */
 	BLKFERRY_REASON_UNSEEN,		/* begun before TRACK, or too many at once */
