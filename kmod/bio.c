@@ -71,8 +71,9 @@ static bool change_of(struct bf_disk *disk, struct bio *bio,
 	case REQ_OP_ZONE_RESET_ALL:
 	case REQ_OP_ZONE_FINISH:
 		change->kind = BF_COUNT_ZONE_OPS;
-		change->range = bf_zone_range(disk->queue, bio_op(bio),
-					      bio->bi_iter.bi_sector);
+		change->range = bf_zone_range(disk->queue,
+				bio_op(bio) == REQ_OP_ZONE_RESET_ALL,
+				bio->bi_iter.bi_sector);
 		return true;
 	default:
 		return bf_op_is_write_same(bio_op(bio));

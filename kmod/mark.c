@@ -139,18 +139,18 @@ void bf_mark_again(struct bf_disk *disk, const struct bf_range *range)
 /**
  * bf_zone_range() - the range that a zone operation changes
  * @queue: the disk's queue
- * @op: the operation, which has no size of its own
- * @sector: where
+ * @all: it is one on all zones
+ * @sector: where; a zone operation has no size
  *
  * Context: Any.
  * Return: the zone, or everything. Zones are a power of two of sectors.
  */
-struct bf_range bf_zone_range(const struct request_queue *queue,
-			      unsigned int op, u64 sector)
+struct bf_range bf_zone_range(const struct request_queue *queue, bool all,
+			      u64 sector)
 {
 	u64 zone_sectors = queue->limits.chunk_sectors;
 
-	if (op == REQ_OP_ZONE_RESET_ALL || !zone_sectors)
+	if (all || !zone_sectors)
 		return (struct bf_range){
 			.nr_sectors = U64_MAX,
 			.to_end = true,

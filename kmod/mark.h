@@ -20,8 +20,8 @@ u64 bf_mark_carried(struct bf_tracker *tracker, struct bf_dirtymap *map,
 void bf_mark_disk(struct bf_disk *disk, const struct bf_range *range,
 		  enum bf_count kind, bool failed);
 void bf_mark_again(struct bf_disk *disk, const struct bf_range *range);
-struct bf_range bf_zone_range(const struct request_queue *queue,
-			      unsigned int op, u64 sector);
+struct bf_range bf_zone_range(const struct request_queue *queue, bool all,
+			      u64 sector);
 void bf_count_change(struct bf_dirtymap *map, enum bf_count kind,
 		     u64 nr_sectors, bool failed);
 void bf_count_disk(struct bf_disk *disk, enum bf_count count);

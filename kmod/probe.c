@@ -77,7 +77,8 @@ static void discarded(struct bf_disk *disk, struct request *rq,
 
 static void zone_changed(struct bf_disk *disk, struct request *rq, bool failed)
 {
-	struct bf_range range = bf_zone_range(rq->q, req_op(rq), blk_rq_pos(rq));
+	struct bf_range range = bf_zone_range(rq->q,
+			req_op(rq) == REQ_OP_ZONE_RESET_ALL, blk_rq_pos(rq));
 
 	bf_mark_disk(disk, &range, BF_COUNT_ZONE_OPS, failed);
 }

@@ -92,14 +92,12 @@ static inline const u8 *bf_scsi_cdb(struct request *rq, unsigned int *cdb_bytes)
 #define BF_SLAB_NO_MERGE 0
 #endif
 
-static inline bool bf_op_is_write_same(unsigned int op)
-{
+/* A macro: the type of an operation is another on each kernel. */
 #ifdef HAVE_REQ_OP_WRITE_SAME
-	return op == REQ_OP_WRITE_SAME;
+#define bf_op_is_write_same(op) ((op) == REQ_OP_WRITE_SAME)
 #else
-	return false;
+#define bf_op_is_write_same(op) false
 #endif
-}
 
 /* First parameter of probes on block_bio_queue, comma included. */
 #if defined(HAVE_BIO_QUEUE_TAKES_QUEUE)

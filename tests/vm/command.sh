@@ -8,7 +8,7 @@
 . /t/tests/lib.sh
 
 d0=$(realpath /dev/vm/d0) d1=$(realpath /dev/vm/d1) d2=$(realpath /dev/vm/d2)
-name0=${d0##*/} name1=${d1##*/}
+name0=${d0##*/}
 
 track() {
 	blkferry track "$@"

@@ -3,6 +3,7 @@
 # Bio-based disks for VM tests of the module, each a function that sets $disk
 # and takes the disk away when the case ends. Needs tracker.bash, and in the
 # file's "# VM:" line the modules that it makes disks of.
+# shellcheck disable=SC2154  # d0, d1
 
 # Kernels on which md raid0 and linear, brd and zram cannot be seen whole.
 is_old() { case $(uname -r) in 5.10.* | 6.1.*) true ;; *) false ;; esac; }
@@ -21,19 +22,19 @@ dm() {
 sectors() { blockdev --getsz "$1"; }
 
 linear() {
-	dm lin "0 65536 linear $(realpath $d1) 8" "65536 65536 linear $(realpath $d0) 1000"
+	dm lin "0 65536 linear $(realpath "$d1") 8" "65536 65536 linear $(realpath "$d0") 1000"
 }
 
 striped() {
-	dm str "0 131072 striped 2 64 $(realpath $d0) 0 $(realpath $d1) 0"
+	dm str "0 131072 striped 2 64 $(realpath "$d0") 0 $(realpath "$d1") 0"
 }
 
 thin() {
 	modprobe dm_thin_pool
-	dm meta "0 8192 linear $(realpath $d1) 0"
+	dm meta "0 8192 linear $(realpath "$d1") 0"
 	local meta=$disk
 	dd if=/dev/zero of="$meta" bs=4k count=1 oflag=direct status=none
-	dm pool "0 $(sectors $d0) thin-pool $meta $(realpath $d0) 128 0"
+	dm pool "0 $(sectors "$d0") thin-pool $meta $(realpath "$d0") 128 0"
 	dmsetup message pool 0 "create_thin 0"
 	dm thin "0 200000 thin $disk 0"
 }
@@ -43,22 +44,22 @@ crypt() {
 	whatever modprobe -a xts ecb	# built in, or not, by kernel
 	local key
 	key=$(printf '%064d' 7)
-	dm crypt "0 131072 crypt aes-xts-plain64 $key 0 $(realpath $d0) 0 1 allow_discards"
+	dm crypt "0 131072 crypt aes-xts-plain64 $key 0 $(realpath "$d0") 0 1 allow_discards"
 }
 
 # The origin, with a snapshot that keeps what is overwritten.
 origin() {
 	modprobe dm_snapshot
-	dd if=/dev/zero of=$d1 bs=4k count=1 oflag=direct status=none
-	dm base "0 65536 linear $(realpath $d0) 0"
+	dd if=/dev/zero of="$d1" bs=4k count=1 oflag=direct status=none
+	dm base "0 65536 linear $(realpath "$d0") 0"
 	local base=$disk
-	dm snap "0 65536 snapshot $base $(realpath $d1) N 16"
+	dm snap "0 65536 snapshot $base $(realpath "$d1") N 16"
 	dm origin "0 65536 snapshot-origin $base"
 }
 
 multipath() {
 	modprobe -a dm_multipath dm_round_robin
-	dm mp "0 $(sectors $d1) multipath $1 0 1 1 round-robin 0 1 1 $(realpath $d1) 1"
+	dm mp "0 $(sectors "$d1") multipath $1 0 1 1 round-robin 0 1 1 $(realpath "$d1") 1"
 }
 
 multipath_of_bios() { multipath "2 queue_mode bio"; }

@@ -73,7 +73,7 @@ a_partition_of_md() {
 # Writes that take a while: $disk is slow to write.
 slow() {
 	modprobe dm_delay
-	dm slow "0 131072 delay $(realpath $d0) 0 0 $(realpath $d0) 0 1500"
+	dm slow "0 131072 delay $(realpath "$d0") 0 0 $(realpath "$d0") 0 1500"
 }
 
 in_flight() { [ "$(stat_of a inflight)" -gt 0 ]; }
@@ -161,7 +161,7 @@ chained() {
 }
 
 failed() {
-	dm bad "0 1000 linear $(realpath $d0) 0" "1000 1000 error"
+	dm bad "0 1000 linear $(realpath "$d0") 0" "1000 1000 error"
 	track a "$disk"
 	whatever write_at "$disk" 1200 8
 	dirty_is a "$disk" 1200+8
@@ -199,17 +199,17 @@ another_table() {
 	echo change >"/sys/block/${disk##*/}/uevent"
 	table_counts 0
 	dmsetup suspend lin
-	dmsetup reload lin --table "0 65536 linear $(realpath $d1) 8192"
+	dmsetup reload lin --table "0 65536 linear $(realpath "$d1") 8192"
 	dmsetup resume lin
 	wait_until 10 table_counts 1
 	ask_ok event 10000
-	[[ $reply = *"reason=table"* ]] || fail "$reply"
+	[[ $reply = *"reason=7"* ]] || fail "$reply"
 }
 
 another_disks_table() {
 	linear
 	track a "$disk"
-	dm other "0 1024 linear $(realpath $d1) 70000"
+	dm other "0 1024 linear $(realpath "$d1") 70000"
 	dmsetup suspend other
 	dmsetup resume other
 	track b "$disk"

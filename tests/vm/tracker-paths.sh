@@ -59,7 +59,7 @@ changes() {
 
 # Each write is whole, on whichever path; what a cut path took is sent again.
 a_path_goes() {
-	local first seen
+	local first
 	first=$(controllers | head -n 1)
 	remember "$disk"
 	track a "$disk"
