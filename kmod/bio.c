@@ -150,17 +150,17 @@ static void submitted(struct bf_disk *disk, struct bio *bio)
 		bf_raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
 		return;
 	}
+	if (!change.range.nr_sectors)
+		return;
 	if (has_older_children(disk, bio))
 		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
 	if (end_is_hidden(bio)) {
 		hand_children_on(disk, bio);
-		if (change.range.nr_sectors)
-			add_child(disk, bio, &change.range);
-	} else if (change.range.nr_sectors) {
+		add_child(disk, bio, &change.range);
+	} else {
 		add(disk, bio, &change.range);
 	}
-	if (change.range.nr_sectors)
-		bf_mark_disk(disk, &change.range, change.kind, false);
+	bf_mark_disk(disk, &change.range, change.kind, false);
 }
 
 static void bio_queued(void *data, BF_BIO_QUEUE_ARG struct bio *bio)
@@ -195,6 +195,13 @@ static bool was_cut(struct bio *bio)
 	return !atomic_read(&bio->__bi_remaining);
 }
 
+/* A flush is a write of nothing; md chains those of its members to it. */
+static bool is_flush(struct bio *bio)
+{
+	return bio_op(bio) == REQ_OP_WRITE && !bio->bi_iter.bi_size &&
+	       !bio->bi_vcnt;
+}
+
 /*
  * The range of a bio that ends. What was split off was taken from its front, so
  * that its end is where it was; how long it was its vector tells, if it is its
@@ -208,7 +215,8 @@ static bool ended_range(struct bf_disk *disk, struct bio *bio,
 
 	if (!change_of(disk, bio, change))
 		return false;
-	if (!was_cut(bio) || change->kind == BF_COUNT_ZONE_OPS)
+	if (!was_cut(bio) || change->kind == BF_COUNT_ZONE_OPS ||
+	    is_flush(bio))
 		return true;
 	if (BF_CHAINED_BIO_HIDES || bio_op(bio) != REQ_OP_WRITE ||
 	    bio_flagged(bio, BIO_CLONED) || !bio->bi_vcnt)

@@ -172,6 +172,18 @@ static void end_pass(struct drainer *d, struct bf_drain *drain, enum end end)
 	wait_for_changes(d->oracle);
 }
 
+/* A number that is not the generation's ends nothing. */
+static void commit_another(struct drainer *d, const struct bf_drain *drain)
+{
+	struct bf_drain other = *drain;
+
+	other.generation--;
+	if (!bf_drain_finish(d->nl, &other, d->tracker.nr_sectors,
+			     drain->nr_blocks, NULL, &d->err))
+		stop("missed all: the number of another generation ended this one",
+		     &d->err);
+}
+
 static void pass(struct drainer *d)
 {
 	enum end end = rand_r(&d->seed) % NR_ENDS;
@@ -181,6 +193,7 @@ static void pass(struct drainer *d)
 	if (end == DEATH)
 		die_with_generation(d);
 	begin(d, &drain);
+	commit_another(d, &drain);
 	if (d->mistake == COMMIT_BEFORE_COPY) {
 		finish(d, &drain);	/* and then its consumer dies */
 		return;

@@ -53,7 +53,7 @@ struct stamp {
 struct writer {
 	pthread_t thread;
 	struct oracle *oracle;
-	unsigned int index, seed;
+	unsigned int index, seed, unit;	/* sectors of a logical block */
 	int direct, buffered, durable;
 	aio_context_t aio;
 	char *data;
@@ -108,8 +108,9 @@ void print_stamp(const char *sector)
 static uint64_t some_length(struct writer *w)
 {
 	static const unsigned int most[4] = { 8, 8, 64, WRITE_MAX_BYTES / 512 };
+	unsigned int sectors = 1 + rand_r(&w->seed) % most[rand_r(&w->seed) % 4];
 
-	return (1 + rand_r(&w->seed) % most[rand_r(&w->seed) % 4]) * 512;
+	return (sectors + w->unit - 1) / w->unit * w->unit * 512;
 }
 
 /*
@@ -126,8 +127,9 @@ static uint64_t place(struct writer *w, uint64_t length, bool buffered)
 	else
 		sectors = border;
 	sectors -= low + length / 512;
-	return (low + (((uint64_t)rand_r(&w->seed) << 16) ^ rand_r(&w->seed)) %
-			      (sectors + 1)) * 512;
+	low += (((uint64_t)rand_r(&w->seed) << 16) ^ rand_r(&w->seed)) %
+	       (sectors + 1);
+	return low / w->unit * w->unit * 512;
 }
 
 /* Several at once, one after the other on the disk: they merge and split. */
@@ -135,7 +137,7 @@ static long burst(struct writer *w, uint64_t at, uint64_t length)
 {
 	struct iocb blocks[BURST], *list[BURST];
 	struct io_event events[BURST];
-	uint64_t each = length / BURST / 512 * 512;
+	uint64_t each = length / 512 / w->unit / BURST * w->unit * 512;
 	long nr = each ? BURST : 1, got;
 
 	for (long i = 0; i < nr; i++) {
@@ -249,6 +251,7 @@ struct oracle *oracle_new(const char *path, unsigned int seed,
 static void open_writer(struct writer *w, struct oracle *oracle, unsigned int n)
 {
 	struct writers *all = oracle->writers;
+	int block_bytes;
 
 	w->oracle = oracle;
 	w->index = n;
@@ -256,6 +259,9 @@ static void open_writer(struct writer *w, struct oracle *oracle, unsigned int n)
 	w->direct = open_disk(all->path, O_RDWR);
 	w->durable = open_disk(all->path, O_RDWR | O_DSYNC);
 	w->buffered = open(all->path, O_RDWR | O_CLOEXEC);
+	if (ioctl(w->direct, BLKSSZGET, &block_bytes))
+		stop(all->path, NULL);
+	w->unit = block_bytes / 512;
 	if (w->buffered < 0 || syscall(SYS_io_setup, BURST, &w->aio) ||
 	    posix_memalign((void **)&w->data, BLOCK_BYTES, WRITE_MAX_BYTES))
 		stop(all->path, NULL);
