@@ -150,16 +150,16 @@ static void submitted(struct bf_disk *disk, struct bio *bio)
 		bf_raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
 		return;
 	}
-	if (!change.range.nr_sectors)
-		return;
 	if (has_older_children(disk, bio))
 		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
-	if (end_is_hidden(bio)) {
+	if (end_is_hidden(bio))
 		hand_children_on(disk, bio);
+	if (!change.range.nr_sectors)
+		return;
+	if (end_is_hidden(bio))
 		add_child(disk, bio, &change.range);
-	} else {
+	else
 		add(disk, bio, &change.range);
-	}
 	bf_mark_disk(disk, &change.range, change.kind, false);
 }
 
