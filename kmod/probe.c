@@ -168,12 +168,8 @@ static void disk_completed(struct bf_disk *disk, struct request *rq,
 }
 
 /* The path of an NVMe multipath head stands for its head. */
-static __always_inline struct bf_disk *disk_of(const struct request_queue *queue)
+static struct bf_disk *head_of(const struct request_queue *queue)
 {
-	struct bf_disk *disk = bf_disk_find(queue);
-
-	if (likely(disk))
-		return disk;
 	return READ_ONCE(bf_nr_aliases) ? bf_alias_find(queue) : NULL;
 }
 
@@ -184,7 +180,7 @@ static noinline void unusual_completed(struct request *rq,
 	struct bf_disk *disk;
 
 	rcu_read_lock_sched_notrace();
-	disk = disk_of(rq->q);
+	disk = bf_disk_find(rq->q) ?: head_of(rq->q);
 	if (disk)
 		disk_completed(disk, rq, nr_bytes, failed);
 	rcu_read_unlock_sched_notrace();
@@ -204,6 +200,16 @@ static noinline void written_slow(struct bf_disk *disk,
 		if (nr)
 			bf_count_write(map, nr);
 	}
+}
+
+static noinline void written_by_path(const struct request_queue *queue,
+				     u64 sector, u64 nr_sectors)
+{
+	struct bf_range range = { .sector = sector, .nr_sectors = nr_sectors };
+	struct bf_disk *disk = head_of(queue);
+
+	if (disk && nr_sectors)
+		bf_mark_disk(disk, &range, BF_COUNT_PLAIN, false);
 }
 
 /* Return: false if the tracker needs more than a look; nothing is done then. */
@@ -238,9 +244,11 @@ static __always_inline void written(struct request_queue *queue,
 	struct bf_disk *disk;
 
 	rcu_read_lock_sched_notrace();
-	disk = disk_of(queue);
-	if (!disk)
+	disk = bf_disk_find(queue);
+	if (!disk) {
+		written_by_path(queue, sector, nr_sectors);
 		goto out;
+	}
 	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
 		if (unlikely(!written_fast(tracker, sector, nr_sectors))) {
 			written_slow(disk, tracker, sector, nr_sectors);
