@@ -18,6 +18,7 @@
 #include "uevents.h"
 
 #define GROUP_KERNEL	1
+#define RECEIVE_BYTES	(8 << 20)	/* thousands of messages before any is lost */
 #define MESSAGE_MAX	(UEVENT_BUFFER_SIZE + 256)
 
 /* Innermost; held by the reader while it reads. */
@@ -124,6 +125,7 @@ int bf_uevents_register(void)
 	listener = new;
 	mutex_unlock(&listener_lock);
 	new->sk->sk_data_ready = data_ready;
+	WRITE_ONCE(new->sk->sk_rcvbuf, RECEIVE_BYTES);
 	ret = kernel_bind(new, (bf_sockaddr *)&address, sizeof(address));
 	if (ret)
 		bf_uevents_unregister();
