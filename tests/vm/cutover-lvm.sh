@@ -54,6 +54,27 @@ found_and_moved() {
 	[ -z "$(blkferry stats --json | jq -r '.trackers[]?.name')" ]
 }
 
+# The volume is the job's disk, tracked as the bio-based disk that it is.
+moved_itself() {
+	# shellcheck disable=SC2034  # for write_job
+	local source_device=/dev/vg/data
+	begin_case
+	make_volume "$d0"
+	make_ext4 /dev/vg/data data
+	started
+	eq "$(blkferry stats --json | jq -r '.trackers[0].disk' | tr -d 0-9)" dm- "what is tracked"
+	writes_to "$job_dir/data.mnt"
+	cut_over --then hold
+	eq "$(reported .cutover.state)" cut-over state
+	eq "$(reported '.cutover.confirm[0].blocks')" 0 "blocks of the last generation"
+	cmp -n $((64 << 20)) /dev/vg/data "$d1"
+	wait "$(job_pid)"
+	blkferry thaw move
+	is_thawed "$job_dir/data.mnt"
+	wait_until 10 no_guardian
+	stop_writer
+}
+
 # The job "move" is cut over at the target: a new run of it may not write there.
 refuses_writers() {
 	begin_case
@@ -91,5 +112,6 @@ group_outside() {
 }
 
 run_case "a volume is found, frozen, held, moved, thawed" found_and_moved
+run_case "a volume is tracked and moved by itself" moved_itself
 run_case "a target that is cut over refuses writers" refuses_writers
 run_case "a volume group outside of the job is refused" group_outside
