@@ -12,7 +12,6 @@
 
 #include "drain.h"
 #include "events.h"
-#include "mistakes.h"
 #include "walk.h"
 
 /* Whoever gets the map ends the generation; everybody else gets NULL. */
@@ -48,8 +47,6 @@ static bool drain_return(struct bf_drain *drain)
 
 	if (!map)
 		return false;
-	if (bf_makes(LOSE_RETURNED))
-		bf_map_clear(map);
 	bf_map_merge(bf_tracker_map(drain->tracker), map, drain->low_block);
 	mutex_lock(&bf_control_mutex);
 	drain_let_go(drain, map);
@@ -250,8 +247,7 @@ int bf_drain_lock(struct bf_drain *drain, u64 generation,
 		  struct netlink_ext_ack *extack)
 {
 	mutex_lock(&drain->lock);
-	if (drain->map && (drain->generation == generation ||
-			   bf_makes(ANY_GENERATION)))
+	if (drain->map && drain->generation == generation)
 		return 0;
 	if (drain->map)
 		NL_SET_ERR_MSG(extack, "GENERATION is not the one that DRAIN_FD owns: use the number that BEGIN gave");
@@ -344,8 +340,7 @@ static void clear_reasons(struct bf_tracker *tracker,
 
 	lockdep_assert_held(&bf_control_mutex);
 	for (i = 0; i < ARRAY_SIZE(tracker->cleared); i++)
-		tracker->cleared[i] = bf_makes(CLEAR_ALL) ?
-				      atomic64_read(&tracker->raised[i]) : max(tracker->cleared[i],
+		tracker->cleared[i] = max(tracker->cleared[i],
 					  min(resynced[i], drain->raised[i]));
 }
 

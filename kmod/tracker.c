@@ -15,7 +15,6 @@
 #include "inflight.h"
 #include "kind.h"
 #include "mark.h"
-#include "mistakes.h"
 #include "tracker.h"
 
 /* Outermost lock, see tracker.h. */
@@ -268,7 +267,7 @@ void bf_tracker_carry(struct bf_tracker *tracker)
 
 	lockdep_assert_held(&bf_control_mutex);
 	tracker->carried_blocks = 0;
-	if (!tracker->disk->inflight || bf_makes(NO_CARRY))
+	if (!tracker->disk->inflight)
 		return;
 	while ((nr = bf_inflight_next(tracker->disk->inflight, &cursor, ranges,
 				      ARRAY_SIZE(ranges))))
