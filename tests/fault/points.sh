@@ -4,8 +4,7 @@
 # process that gets there is killed, or the step fails; then what died is
 # started again, the copy is made again, and source and target are equal, or
 # the target says that it was cut over and is equal. No point is left out: one
-# that nothing reaches fails this file. tests/vm/job-faults.sh does the same with
-# a tracked job.
+# that nothing reaches fails this file.
 # RUN: limit=400
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
