@@ -20,7 +20,7 @@ set_up() {
 }
 
 run_job() {
-	blkferry run move --config "$job_dir/move.conf" \
+	timeout 60 blkferry run move --config "$job_dir/move.conf" \
 		--records-dir "$job_dir/source" "$@" 2>"$job_dir/move.log"
 }
 
