@@ -55,7 +55,7 @@ raw_writer_named() {
 	cut_over_now
 }
 
-# The receiver stands still as soon as the guardian is there: the last pass
+# The receiver stands still as soon as the freeze is announced: the last pass
 # cannot end. Afterwards it goes on, and so does the job.
 link_stops() {
 	begin_case
@@ -72,7 +72,7 @@ link_stops() {
 }
 
 stop_receiver_at_freeze() {
-	while no_guardian; do
+	until [[ $(<"$job_dir/move.log") = *": freezing "* ]]; do
 		:
 	done
 	kill -STOP "$(cat "$job_dir/receiver.pid")"

@@ -74,4 +74,3 @@ for kind in "${kinds[@]}"; do
 	grep -E '^(write|discard|flush|differing)' "$test_tmp/log" | sed 's/^/# /'
 done
 run_case "a commit before the copy is caught" caught commit-before-copy
-run_case "a walk taken for whole before its end is caught" caught short-walk
