@@ -26,7 +26,7 @@ static DEFINE_MUTEX(listener_lock);
 static struct socket *listener;		/* NULL: let go of */
 
 struct words {
-	bool is_change, is_block, is_synthetic, is_resize;
+	bool is_change, is_block, is_synthetic;
 	unsigned int major, minor;
 };
 
@@ -38,8 +38,6 @@ static void read_word(struct words *words, const char *word)
 		words->is_block = true;
 	else if (!strncmp(word, "SYNTH_UUID=", 11))
 		words->is_synthetic = true;
-	else if (!strcmp(word, "RESIZE=1"))
-		words->is_resize = true;
 	else if (sscanf(word, "MAJOR=%u", &words->major) != 1)
 		sscanf(word, "MINOR=%u", &words->minor);
 }
@@ -52,8 +50,7 @@ static void handle(const char *message, size_t bytes)
 
 	for (at = 0; at < bytes; at += strlen(message + at) + 1)
 		read_word(&words, message + at);
-	if (words.is_change && words.is_block && !words.is_synthetic &&
-	    !words.is_resize)
+	if (words.is_change && words.is_block && !words.is_synthetic)
 		bf_disk_table_changed(MKDEV(words.major, words.minor));
 }
 

@@ -9,7 +9,7 @@
 
 # What passes beside the files under test: five builds and lint; in `vm` mode
 # two builds.
-base=6 vm_base=2
+base=8 vm_base=3
 
 # A tree of its own with the real driver and stand-ins for what it calls.
 make_tree() {
@@ -17,7 +17,7 @@ make_tree() {
 	rm -rf "$tree"
 	mkdir -p "$tree"/tests/{fault,vm} "$tree/tools"
 	cp "$tests_dir"/{run,lib.sh,skips} "$tree/tests/"
-	printf 'user sanitized unit-tests fault-tests guest-tests:\n\t@:\n' >"$tree/Makefile"
+	printf 'user faulty sanitized unit-tests fault-tests fuzz-replay guest-tests:\n\t@:\n' >"$tree/Makefile"
 	printf '#!/bin/sh\n' >"$tree/tools/bootstrap"
 	printf '#!/bin/sh\necho "ok 1 - lint"\n' >"$tree/tools/lint"
 	chmod +x "$tree"/tools/*
@@ -57,7 +57,7 @@ listed_skip() {
 
 failed_build() {
 	make_tree
-	printf 'user sanitized unit-tests fault-tests:\n\t@:\nguest-tests:\n\t@false\n' >"$tree/Makefile"
+	printf 'user faulty sanitized unit-tests fault-tests fuzz-replay:\n\t@:\nguest-tests:\n\t@false\n' >"$tree/Makefile"
 	run_tree check
 	eq "$last" "$((base - 1)) passed, 1 failed, 0 skipped" "last line"
 }

@@ -3,7 +3,7 @@
 # Policy: a whole machine moves while its database works: both disks are equal
 # byte for byte, the copy boots by itself, its filesystem is clean, and every
 # transaction that a client outside saw committed is in it.
-# RUN: limit=1500
+# RUN: limit=1500 in=full
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 

@@ -60,8 +60,9 @@ under_load() {
 		echo 0 >$cpu
 		echo 1 >$cpu
 	done
-	wait "$oracle" || fail "$(cat /tmp/oracle.log)"
+	whatever wait "$oracle"
 	cat /tmp/oracle.log
+	grep -q "^the tracker doubts: a processor" /tmp/oracle.log
 	grep -q "^differing 0 " /tmp/oracle.log
 }
 
