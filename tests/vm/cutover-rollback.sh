@@ -44,7 +44,7 @@ raw_writer_named() {
 	small_ext4
 	started
 	raw_writer
-	expect_status 6 cut_over --then thaw --max-downtime 3s
+	expect_status 6 cut_over --then thaw --max-downtime 8s
 	eq "$(reported .error.code)" downtime-exceeded "code"
 	reported .error.text
 	named_in_last_mib "$(reported .error.text)"
