@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Policy: service.bash beside this file says it. Here a machine is made that
 # boots by itself into systemd, with the packages installed, and runs it.
-# RUN: limit=700
+# RUN: limit=700 in=full
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tools/vm.d/system.sh
