@@ -2,13 +2,18 @@
 /*
  * Ring. Policy: an operation completes once, whole or failed; a read beyond
  * the end is -ENODATA, never short; more than the depth is -EAGAIN; freeing a
- * ring waits out what the kernel has.
+ * ring waits out what the kernel has. Where the system refuses io_uring, all
+ * of that holds as well, and the refusal is told with its cure.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,24 +243,100 @@ static void unlocked_memory_works_as_well(void)
 	check_eq(status, 0);
 }
 
+/* From here on io_uring_setup(2) answers with @error, for this process. */
+static void refuse_io_uring(int error)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { 4, filter };
+
+	check_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	check_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void the_refusal_is_told(void)
+{
+	struct bf_error why = { 0 };
+
+	check_eq(bf_ring_probe(&why), 0);
+	refuse_io_uring(EPERM);
+	check_eq(bf_ring_probe(&why), -EPERM);
+	check(strstr(why.text, "kernel.io_uring_disabled"));
+	refuse_io_uring(ENOSYS);	/* of several filters the last one answers */
+	check_eq(bf_ring_probe(&why), -ENOSYS);
+	check(strstr(why.text, "CONFIG_IO_URING"));
+}
+
+/* More at once than there are threads, in any order, each where it belongs. */
+static void many_at_once(void)
+{
+	struct bf_ring *ring = NULL;
+	struct bf_ring_done done[64];
+	uint32_t nr, sum = 0;
+
+	check_eq(bf_ring_new(&ring, 64, 64, 4096, NULL), 0);
+	for (uint32_t round = 0; round < 50; round++) {
+		for (uint32_t i = 0; i < 64; i++) {
+			struct bf_ring_op o = op(round % 2 == 0, i, 4096,
+						 i * 4096, i);
+
+			if (o.write)
+				memset(bf_ring_buffer(ring, i), i + round, 4096);
+			else
+				memset(bf_ring_buffer(ring, i), 0, 4096);
+			check_eq(bf_ring_queue(ring, &o), 0);
+		}
+		check_eq(bf_ring_reap(ring, 64, done, 64, &nr, NULL), 0);
+		check_eq(nr, 64);
+		for (uint32_t i = 0; i < nr; i++)
+			check_eq(done[i].result, 0);
+		for (uint32_t i = 0; i < 64 && round % 2; i++)
+			sum += bf_ring_buffer(ring, i)[4095] ==
+			       (uint8_t)(i + round - 1);
+	}
+	check_eq(sum, 25 * 64);
+	check_eq(ftruncate(file, 4096 + BUFFER), 0);
+	bf_ring_free(ring);
+}
+
+/* What holds with every engine. */
+static void cases(const char *engine)
+{
+	char name[128];
+
+#define CASE(words, function)						\
+	snprintf(name, sizeof(name), "%s: " words, engine);		\
+	tap_run(name, function)
+	CASE("write, flush and read back", write_flush_and_read_back);
+	CASE("buffers are page-aligned", buffers_are_page_aligned);
+	CASE("the end of a file is no data", end_of_file_is_no_data);
+	CASE("a bad descriptor fails its operation only",
+	     bad_descriptor_fails_its_operation_only);
+	CASE("the depth is a bound", the_depth_is_a_bound);
+	CASE("operations outside a buffer are refused",
+	     operations_outside_a_buffer_are_refused);
+	CASE("many at once", many_at_once);
+#undef CASE
+}
+
 int main(void)
 {
 	file = mkstemp(path);
 	if (file < 0)
 		return 1;
 	unlink(path);
-	tap_run("write, flush and read back", write_flush_and_read_back);
-	tap_run("buffers are page-aligned", buffers_are_page_aligned);
-	tap_run("the end of a file is no data", end_of_file_is_no_data);
-	tap_run("a bad descriptor fails its operation only",
-		bad_descriptor_fails_its_operation_only);
-	tap_run("the depth is a bound", the_depth_is_a_bound);
-	tap_run("operations outside a buffer are refused",
-		operations_outside_a_buffer_are_refused);
+	cases("io_uring");
 	tap_run("short reads are continued", short_reads_are_continued);
 	tap_run("freeing waits out what the kernel has",
 		freeing_waits_out_what_the_kernel_has);
 	tap_run("unlocked memory works as well", unlocked_memory_works_as_well);
+	tap_run("a refusal is told with its cure", the_refusal_is_told);
+	cases("threads");
 	close(file);
 	return tap_done();
 }

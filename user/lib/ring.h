@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ring: block reads, writes and flushes through io_uring with registered,
- * page-aligned buffers. A ring belongs to one thread. Short transfers are
- * continued inside; a completion is reported once, whole or failed.
+ * page-aligned buffers, or through threads where the system refuses io_uring. A
+ * ring belongs to one thread. Short transfers are continued inside; a completion
+ * is reported once, whole or failed.
  */
 #ifndef BF_LIB_RING_H
 #define BF_LIB_RING_H
@@ -14,6 +15,12 @@
 #include "error.h"
 
 struct bf_ring;
+
+/*
+ * Return: 0 if io_uring is to be had. Otherwise a negative errno with cause and
+ * cure in *why, for whoever starts: rings work, at a higher cost.
+ */
+int bf_ring_probe(struct bf_error *why);
 
 struct bf_ring_op {
 	int fd;
@@ -46,7 +53,7 @@ int bf_ring_new_lent(struct bf_ring **ring, uint32_t depth, uint32_t nr_buffers,
 		     struct bf_error *err);
 /* What a buffer takes in memory. */
 size_t bf_ring_buffer_bytes(size_t buffer_bytes);
-/* Cancels or waits out what is in flight. */
+/* Waits out what is in flight; what was queued only is dropped. */
 void bf_ring_free(struct bf_ring *ring);
 uint8_t *bf_ring_buffer(struct bf_ring *ring, uint32_t index);
 

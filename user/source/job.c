@@ -14,6 +14,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/ring.h"
 #include "lib/units.h"
 #include "source/cutover.h"
 #include "source/job_state.h"
@@ -487,10 +488,20 @@ static void clean_up(struct bf_job *job)
 	pthread_mutex_destroy(&job->lock);
 }
 
+static void tell_engine(const struct bf_job *job)
+{
+	struct bf_error why;
+
+	if (bf_ring_probe(&why))
+		bf_warn("job %s: %s; until then threads read and write blocks, which costs more processor time",
+			job->config->name, why.text);
+}
+
 static int prepare(struct bf_job *job, struct bf_error *err)
 {
 	int ret = bf_job_open_disks(job, err);
 
+	tell_engine(job);
 	if (!ret)
 		ret = bf_job_plan(job, err);
 	/* The socket is the job's lock as well: a second run ends here. */

@@ -17,6 +17,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/ring.h"
 #include "target/ledger.h"
 #include "target/privileges.h"
 #include "target/registry.h"
@@ -263,6 +264,15 @@ static void stop_sessions(struct receiver *r)
 	join_sessions(r, true);
 }
 
+static void tell_engine(void)
+{
+	struct bf_error why;
+
+	if (bf_ring_probe(&why))
+		bf_warn("%s; until then threads read and write blocks, which costs more processor time",
+			why.text);
+}
+
 static int set_up(struct receiver *r, const struct bf_receiver_config *config,
 		  struct bf_error *err)
 {
@@ -316,6 +326,7 @@ int bf_receiver_run(const struct bf_receiver_config *config,
 	bf_registry_init(&r.registry);
 	bf_registry_set_rules(&r.registry, config);
 	pthread_mutex_init(&r.lock, NULL);
+	tell_engine();
 	ret = set_up(&r, config, err);
 	if (!ret)
 		ret = bf_drop_privileges(err);
