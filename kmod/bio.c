@@ -80,7 +80,7 @@ static bool change_of(struct bf_disk *disk, struct bio *bio,
 	}
 }
 
-/* --- the end of chained bios, on kernels that do not trace it ------------------- */
+/* --- chained bios, the end of which some kernels do not trace -------------------- */
 
 /* The function that ends a chained bio: not exported, told by a chained bio. */
 static bio_end_io_t *chain_end;
@@ -89,7 +89,7 @@ static int find_chain_end(void)
 {
 	struct bio *bios;
 
-	if (!BF_CHAINED_BIO_HIDES || chain_end)
+	if (chain_end)
 		return 0;
 	bios = kcalloc(2, sizeof(*bios), GFP_KERNEL);
 	if (!bios)
@@ -176,7 +176,51 @@ static void bio_queued(void *data, BF_BIO_QUEUE_ARG struct bio *bio)
 	rcu_read_unlock_sched_notrace();
 }
 
+/*
+ * A driver hands the very bio that it was given on to another disk (md raid0 and
+ * linear): of that bio, which has been queued, nothing more is traced but its
+ * end; and not even that where chained bios hide.
+ */
+static void bio_remapped(void *data, BF_BIO_QUEUE_ARG struct bio *bio,
+			 dev_t from, sector_t from_sector)
+{
+	struct bf_disk *disk;
+
+	if (!is_change(bio) || !end_is_hidden(bio) ||
+	    !bio_flagged(bio, BIO_TRACE_COMPLETION))
+		return;
+	rcu_read_lock_sched_notrace();
+	disk = bf_disk_find(bf_bio_queue(bio));
+	if (disk && disk->inflight)
+		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
+	rcu_read_unlock_sched_notrace();
+}
+
 /* --- the end ------------------------------------------------------------------- */
+
+/* The last one of a chain to end has nothing remaining; others have one, theirs. */
+static bool was_cut(struct bio *bio)
+{
+	return !atomic_read(&bio->__bi_remaining);
+}
+
+/* The vector of a clone is another's, and says nothing of how long the clone is. */
+static bool is_clone(struct bio *bio)
+{
+	return bio_flagged(bio, BIO_CLONED);
+}
+
+/*
+ * A flush is a write of nothing: there is nothing in its vector, and the clone
+ * of one has no vector. One that has gone all the way through its data does.
+ * md chains those of its members to it.
+ */
+static bool is_flush(struct bio *bio)
+{
+	return bio_op(bio) == REQ_OP_WRITE && (bio->bi_opf & REQ_PREFLUSH) &&
+	       !bio->bi_iter.bi_size &&
+	       !(is_clone(bio) ? !!bio->bi_io_vec : bio->bi_vcnt);
+}
 
 /* Bytes of a bio as its owner filled it. */
 static u64 vector_bytes(struct bio *bio)
@@ -189,43 +233,57 @@ static u64 vector_bytes(struct bio *bio)
 	return bytes;
 }
 
-/* The last one of a chain to end has nothing remaining; others have one, theirs. */
-static bool was_cut(struct bio *bio)
+/*
+ * Whatever is taken off a bio, by a split or by a driver that goes through it
+ * (brd on newer kernels), is taken from its front: the end is where it was.
+ */
+static void range_of_vector(struct bio *bio, struct bf_range *range)
 {
-	return !atomic_read(&bio->__bi_remaining);
-}
+	u64 end_sector = range->sector + range->nr_sectors;
+	u64 nr_sectors = vector_bytes(bio) >> SECTOR_SHIFT;
 
-/* A flush is a write of nothing; md chains those of its members to it. */
-static bool is_flush(struct bio *bio)
-{
-	return bio_op(bio) == REQ_OP_WRITE && !bio->bi_iter.bi_size &&
-	       !bio->bi_vcnt;
+	range->nr_sectors = min(nr_sectors, end_sector);
+	range->sector = end_sector - range->nr_sectors;
 }
 
 /*
- * The range of a bio that ends. What was split off was taken from its front, so
- * that its end is where it was; how long it was its vector tells, if it is its
- * own. Return: false if nothing tells.
+ * Whether it ends with the range that it began with. Drivers go through the
+ * data of writes alone, to the end if all goes well; NVMe heads do not.
+ */
+static bool is_whole(const struct bf_disk *disk, struct bio *bio)
+{
+	if (was_cut(bio) || !bio->bi_iter.bi_size)
+		return false;
+	return bio_op(bio) != REQ_OP_WRITE || !bio->bi_status ||
+	       disk->kind == BF_DISK_NVME_HEAD;
+}
+
+/*
+ * The range of a bio that ends, empty for a flush. Return: false if nothing
+ * tells: what it was may be more than what is left of it.
  */
 static bool ended_range(struct bf_disk *disk, struct bio *bio,
 			struct change *change)
 {
-	struct bf_range *range = &change->range;
-	u64 end_sector, nr_sectors;
-
 	if (!change_of(disk, bio, change))
 		return false;
-	if (!was_cut(bio) || change->kind == BF_COUNT_ZONE_OPS ||
-	    is_flush(bio))
+	if (change->kind == BF_COUNT_ZONE_OPS || is_flush(bio))
 		return true;
-	if (BF_CHAINED_BIO_HIDES || bio_op(bio) != REQ_OP_WRITE ||
-	    bio_flagged(bio, BIO_CLONED) || !bio->bi_vcnt)
+	if (was_cut(bio) && BF_CHAINED_BIO_HIDES)
 		return false;
-	end_sector = range->sector + range->nr_sectors;
-	nr_sectors = vector_bytes(bio) >> SECTOR_SHIFT;
-	range->nr_sectors = min(nr_sectors, end_sector);
-	range->sector = end_sector - range->nr_sectors;
+	if (bio_op(bio) != REQ_OP_WRITE || is_clone(bio) || !bio->bi_vcnt)
+		return is_whole(disk, bio);
+	range_of_vector(bio, &change->range);
 	return true;
+}
+
+/* Split off from a bio that is in the table, with all of its pieces. */
+static bool is_piece(const struct bf_disk *disk, struct bio *bio)
+{
+	struct bf_range rest = bio_range(bio);
+
+	return bio->bi_end_io == chain_end && is_clone(bio) &&
+	       bf_inflight_covers(disk->inflight, bio->bi_private, &rest);
 }
 
 /* Was not in the table, and is no piece of what is. */
@@ -245,12 +303,10 @@ static void ended_late(struct bf_disk *disk, struct bio *bio)
 
 static void ended(struct bf_disk *disk, struct bio *bio)
 {
-	struct bf_range range = bio_range(bio);
-
 	if (bf_inflight_remove(disk->inflight, bio)) {
 		if (bio->bi_status)
 			bf_count_disk(disk, BF_COUNT_FAILED);
-	} else if (!bf_inflight_covers(disk->inflight, bio->bi_private, &range)) {
+	} else if (!is_piece(disk, bio)) {
 		ended_late(disk, bio);
 	}
 }
@@ -278,19 +334,49 @@ static void bio_completed(void *data, struct request_queue *queue,
 
 /* --- probes ------------------------------------------------------------------- */
 
-static struct tracepoint *queue_point, *complete_point;
-
 /* Ends first: a bio that is seen to be submitted must be seen to end. */
-static int register_both(void)
-{
-	int ret = tracepoint_probe_register(complete_point, bio_completed, NULL);
+static struct point {
+	const char *name;
+	void *probe;
+	struct tracepoint *found;
+} points[] = {
+	{ "block_bio_complete", bio_completed },
+	{ "block_bio_remap", bio_remapped },
+	{ "block_bio_queue", bio_queued },
+};
 
-	if (ret)
-		return ret;
-	ret = tracepoint_probe_register(queue_point, bio_queued, NULL);
-	if (ret)
-		tracepoint_probe_unregister(complete_point, bio_completed, NULL);
-	return ret;
+static bool is_needed(const struct point *point)
+{
+	return BF_CHAINED_BIO_HIDES || point->probe != bio_remapped;
+}
+
+static void unregister_before(const struct point *end)
+{
+	const struct point *point;
+
+	for (point = points; point < end; point++)
+		if (is_needed(point))
+			tracepoint_probe_unregister(point->found, point->probe,
+						    NULL);
+}
+
+static int register_all(void)
+{
+	struct point *point;
+	int ret;
+
+	for (point = points; point < points + ARRAY_SIZE(points); point++) {
+		if (!is_needed(point))
+			continue;
+		point->found = bf_tracepoint_find(point->name);
+		ret = !point->found ? -EOPNOTSUPP :
+		      tracepoint_probe_register(point->found, point->probe, NULL);
+		if (ret) {
+			unregister_before(point);
+			return ret;
+		}
+	}
+	return 0;
 }
 
 /**
@@ -308,15 +394,12 @@ int bf_bio_register(struct netlink_ext_ack *extack)
 	if (ret)
 		return ret;
 	check_trace_callback_type_block_bio_queue(bio_queued);
+	check_trace_callback_type_block_bio_remap(bio_remapped);
 	check_trace_callback_type_block_bio_complete(bio_completed);
-	queue_point = bf_tracepoint_find("block_bio_queue");
-	complete_point = bf_tracepoint_find("block_bio_complete");
-	if (!queue_point || !complete_point) {
-		NL_SET_ERR_MSG(extack, "this kernel has no tracepoints block_bio_queue and block_bio_complete: use one built with CONFIG_TRACEPOINTS");
-		return -EOPNOTSUPP;
-	}
-	ret = register_both();
-	if (ret)
+	ret = register_all();
+	if (ret == -EOPNOTSUPP)
+		NL_SET_ERR_MSG(extack, "this kernel lacks one of the tracepoints block_bio_queue, block_bio_remap and block_bio_complete: use one built with CONFIG_TRACEPOINTS");
+	else if (ret)
 		NL_SET_ERR_MSG(extack, "the probes could not be registered on block_bio_queue and block_bio_complete: see the kernel log");
 	return ret;
 }
@@ -328,7 +411,6 @@ int bf_bio_register(struct netlink_ext_ack *extack)
  */
 void bf_bio_unregister(void)
 {
-	tracepoint_probe_unregister(queue_point, bio_queued, NULL);
-	tracepoint_probe_unregister(complete_point, bio_completed, NULL);
+	unregister_before(points + ARRAY_SIZE(points));
 	tracepoint_synchronize_unregister();
 }

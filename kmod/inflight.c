@@ -218,6 +218,23 @@ static void entry_free(struct shard *shard, u16 *link)
 	WRITE_ONCE(shard->nr_used, shard->nr_used - 1);
 }
 
+/*
+ * Takes the next entry of a key out of its bucket, from *link on; *link is then
+ * where to go on. Return: false if there is none.
+ */
+static bool entry_take(struct shard *shard, u16 **link, const void *key,
+		       bool only_children, struct entry *taken)
+{
+	for (; **link != NONE; *link = &shard->entries[**link].next) {
+		*taken = shard->entries[**link];
+		if (taken->key != key || (only_children && !taken->child))
+			continue;
+		entry_free(shard, *link);
+		return true;
+	}
+	return false;
+}
+
 /**
  * bf_inflight_take_child() - take a child of a bio out of the table
  * @table: the table
@@ -231,23 +248,16 @@ bool bf_inflight_take_child(struct bf_inflight *table, const void *parent,
 			    struct bf_range *range)
 {
 	struct shard *shard = shard_of(table, parent);
+	u16 *link = head_of(shard, parent);
+	struct entry taken;
 	unsigned long flags;
-	bool found = false;
-	u16 *link;
+	bool found;
 
 	raw_spin_lock_irqsave(&shard->lock, flags);
-	for (link = head_of(shard, parent); *link != NONE && !found;) {
-		struct entry *entry = &shard->entries[*link];
-
-		if (entry->key == parent && entry->child) {
-			*range = entry_range(entry);
-			entry_free(shard, link);
-			found = true;
-		} else {
-			link = &entry->next;
-		}
-	}
+	found = entry_take(shard, &link, parent, true, &taken);
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
+	if (found)
+		*range = entry_range(&taken);
 	return found;
 }
 
@@ -271,11 +281,23 @@ bool bf_inflight_has_child(struct bf_inflight *table, const void *parent)
 	return has;
 }
 
+/* Of a range of nothing the sector before it counts: it is what was behind it. */
+static bool lies_within(const struct bf_range *range, const struct entry *entry)
+{
+	u64 before = range->sector - entry->sector;
+
+	if (range->sector < entry->sector ||
+	    range->nr_sectors > entry->nr_sectors)
+		return false;
+	return before <= entry->nr_sectors - range->nr_sectors &&
+	       (range->nr_sectors || before);
+}
+
 /**
- * bf_inflight_covers() - whether a range is in flight with a bio
+ * bf_inflight_covers() - whether what is left of a piece is in flight with a bio
  * @table: the table
  * @bio: the bio's address
- * @range: the range
+ * @range: what a driver has left of the piece, perhaps nothing: then its end
  *
  * Context: Any.
  * Return: true if the bio is there and @range lies within its range.
@@ -290,10 +312,7 @@ bool bf_inflight_covers(struct bf_inflight *table, const void *bio,
 
 	raw_spin_lock_irqsave(&shard->lock, flags);
 	entry = entry_find(shard, *head_of(shard, bio), bio, false);
-	covers = entry && range->sector >= entry->sector &&
-		 range->nr_sectors <= entry->nr_sectors &&
-		 range->sector - entry->sector <=
-		 entry->nr_sectors - range->nr_sectors;
+	covers = entry && lies_within(range, entry);
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
 	return covers;
 }
@@ -309,21 +328,14 @@ bool bf_inflight_covers(struct bf_inflight *table, const void *bio,
 bool bf_inflight_remove(struct bf_inflight *table, const void *bio)
 {
 	struct shard *shard = shard_of(table, bio);
+	u16 *link = head_of(shard, bio);
+	struct entry taken;
 	unsigned long flags;
 	bool found = false;
-	u16 *link;
 
 	raw_spin_lock_irqsave(&shard->lock, flags);
-	for (link = head_of(shard, bio); *link != NONE;) {
-		struct entry *entry = &shard->entries[*link];
-
-		if (entry->key == bio) {
-			found |= !entry->child;
-			entry_free(shard, link);
-		} else {
-			link = &entry->next;
-		}
-	}
+	while (entry_take(shard, &link, bio, false, &taken))
+		found |= !taken.child;
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
 	return found;
 }

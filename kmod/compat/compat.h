@@ -99,7 +99,7 @@ static inline const u8 *bf_scsi_cdb(struct request *rq, unsigned int *cdb_bytes)
 #define bf_op_is_write_same(op) false
 #endif
 
-/* First parameter of probes on block_bio_queue, comma included. */
+/* First parameter of probes on block_bio_queue and _remap, comma included. */
 #if defined(HAVE_BIO_QUEUE_TAKES_QUEUE)
 #define BF_BIO_QUEUE_ARG struct request_queue *queue,
 #elif defined(HAVE_BIO_QUEUE_BIO_ONLY)

@@ -87,8 +87,13 @@ md() {
 	esac
 	modprobe "$module"
 	loops "$2"
-	mdadm --quiet --create /dev/md7 --level="$1" --raid-devices="$2" --assume-clean \
-		--metadata=1.2 --run "${loops[@]}"
+	array "$1" "${loops[@]}"
+}
+
+# array LEVEL MEMBER...
+array() {
+	mdadm --quiet --create /dev/md7 --level="$1" --raid-devices=$(($# - 1)) \
+		--assume-clean --metadata=1.2 --run "${@:2}"
 	cleanup_fn mdadm --quiet --stop /dev/md7
 	disk=/dev/md7
 	wait_until 10 test -b "$disk"
@@ -113,4 +118,30 @@ zipped() {
 
 zram_reset() { echo 1 >/sys/block/zram0/reset; }
 
-null_of_bios() { null_disk queue_mode=0; }
+# A bcache without a cache.
+cached() {
+	modprobe bcache
+	dd if=/dev/zero of="$d1" bs=64k count=1 oflag=direct status=none
+	make-bcache --bdev "$d1"
+	[ -b /dev/bcache0 ] || realpath "$d1" >/sys/fs/bcache/register
+	disk=/dev/bcache0
+	wait_until 10 test -b "$disk"
+	cleanup_fn sh -c 'echo 1 >/sys/block/bcache0/bcache/stop'
+}
+
+# slow_on DISK: writes take a while.
+slow_on() {
+	local on
+	on=$(realpath "$1")
+	modprobe dm_delay
+	dm slow "0 131072 delay $on 0 0 $on 0 1500"
+}
+
+slow() { slow_on "$d0"; }
+
+# --- a program at work on a disk, $writer ------------------------------------------
+
+# Not by the disk's own count of what is in flight: dm counts a write only once
+# its target has sent it on.
+busy() { [ "$(awk '{ print $3 }' "/proc/$writer/stat")" = D ]; }
+ended() { wait "$writer"; }

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # Policy: every bio-based disk on the module's list is tracked like any other,
-# by its own sectors: no change of any kind is missed, nobody needs to be quiet
-# when tracking begins, and a write in flight at a swap is in every generation
-# until it has ended. When all is quiet nothing is in flight. Everything else is
+# by its own sectors: no change of any kind is missed, and a write in flight at a
+# swap is in every generation until it has ended. When all is quiet nothing is in flight. Everything else is
 # refused with words that say what to track instead. The table of what is which
 # on which kernel is here.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 limit=900 tools=mdadm+fio+sfdisk modules=dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 limit=900 tools=mdadm+fio+sfdisk+make-bcache modules=bcache+dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
@@ -19,12 +18,12 @@
 quiet() { eq "$(stat_of a inflight)" 0 "writes in flight"; }
 
 every_kind_of_write() {
-	local end
-	end=$(($(sectors "$disk") - 8))
-	write_at "$disk" 3 5
+	local unit
+	unit=$(($(blockdev --getss "$disk") / 512))
+	write_at "$disk" $((3 * unit)) $((5 * unit))
 	write_at "$disk" 1000 2048
 	write_at "$disk" 57336 16
-	write_at "$disk" $((end + 7)) 1
+	write_at "$disk" $(($(sectors "$disk") - unit)) "$unit"
 	write_at "$disk" 8192 64 sync
 	write_at "$disk" 20480 512 buffered
 	whatever blkdiscard -o 16M -l 2M "$disk"
@@ -47,6 +46,7 @@ tracked() {
 
 refused() {
 	"$@"
+	cleanup_fn whatever consumer "untrack a"
 	fails_saying "^error EOPNOTSUPP .*(members|no members)" consumer "track a $disk"
 }
 
@@ -55,6 +55,15 @@ tracked_on_new() {
 		refused "$@"
 	else
 		tracked "$@"
+	fi
+}
+
+null_of_bios() {
+	null_disk queue_mode=0
+	if [ -d "/sys/block/${disk##*/}/mq" ]; then
+		tracked true
+	else
+		refused true
 	fi
 }
 
@@ -70,17 +79,7 @@ a_partition_of_md() {
 	dirty_is a "${disk}p1" -
 }
 
-# Writes that take a while: $disk is slow to write.
-slow() {
-	modprobe dm_delay
-	dm slow "0 131072 delay $(realpath "$d0") 0 0 $(realpath "$d0") 0 1500"
-}
-
 in_flight() { [ "$(stat_of a inflight)" -gt 0 ]; }
-# Not by the disk's own count of what is in flight: dm counts a write only once
-# its target has sent it on.
-busy() { [ "$(awk '{ print $3 }' "/proc/$writer/stat")" = D ]; }
-ended() { wait "$writer"; }
 
 in_every_generation() {
 	slow
@@ -104,18 +103,6 @@ in_every_generation() {
 	ask_ok finish a
 	dirty_is a "$disk" -
 	eq "$(stat_of a new_blocks)" 1 "new blocks"
-}
-
-begun_before() {
-	slow
-	put "$disk" 800 16 &
-	writer=$!
-	wait_until 10 busy
-	track a "$disk"
-	ended
-	dirty_is a "$disk" 800+16
-	eq "$(stat_of a late)" 1 late
-	eq "$(reason_of a unseen)" "0 0" unseen
 }
 
 a_second_tracker() {
@@ -236,10 +223,10 @@ run_case "md raid6 is tracked" tracked md raid6 4
 run_case "md raid0 is tracked from 6.6, before refused" tracked_on_new md raid0 2
 run_case "brd is tracked from 6.6, before refused" tracked_on_new ram
 run_case "zram is tracked from 6.6, before refused" tracked_on_new zipped
-run_case "a bio-based null_blk is refused" refused null_of_bios
+run_case "bcache is refused" refused cached
+run_case "null_blk is refused where it is bio-based, else tracked" null_of_bios
 run_case "a partition of an md array" a_partition_of_md
 run_case "a write in flight is in every generation" in_every_generation
-run_case "a write begun before the tracker is marked when it ends" begun_before
 run_case "a second tracker learns what is in flight" a_second_tracker
 run_case "untrack with a write in flight" untracked_meanwhile
 run_case "chained writes leave the table" chained
