@@ -2,8 +2,9 @@
 /*
  * blkferry replication protocol, version 1
  *
- * One TCP connection, TLS 1.3 with both sides authenticated, carries frames in
- * both directions. A frame is a struct wire_header and `length` bytes of
+ * A session is a control connection and up to WIRE_CONNECTIONS_MAX - 1 data
+ * connections: TCP, TLS 1.3 with both sides authenticated, frames in both
+ * directions. A frame is a struct wire_header and `length` bytes of
  * payload. All integers are little-endian, all structs are packed by layout
  * (asserted below), all offsets and lengths of blocks are bytes from the start
  * of the replicated device. The sender of a frame is S (source) or T (target).
@@ -20,9 +21,14 @@
  *	S DIGEST	hash a range			-> T DIGESTS or ERROR
  *	S/T PING	at any time after HELLO		-> PONG
  *	S/T ERROR	number and words; then the connection closes
+ * and on a data connection
+ *	S ATTACH	join a session that has claimed	-> T ATTACHED or ERROR
+ *	S DATA		as above			(no answer)
+ *	S SYNC		what was sent before it		(no answer)
+ *	S/T PING, ERROR	as above
  *
- * HELLO comes first. OPEN follows WELCOME. DIGEST needs its disk's OPEN only.
- * BEGIN, DATA, BARRIER and CUTOVER need CLAIM. A frame out of order, of an
+ * HELLO or ATTACH comes first. OPEN follows WELCOME. DIGEST needs its disk's
+ * OPEN only. BEGIN, DATA, BARRIER and CUTOVER need CLAIM. A frame out of order, of an
  * unknown type, or whose length breaks its limit ends the connection with
  * ERROR; the length is checked before a byte of the payload is buffered.
  *
@@ -36,6 +42,17 @@
  * Order. DATA frames of a disk between two BEGINs never overlap. T waits for
  * all earlier writes of the disk at each BEGIN, so that a newer copy of a
  * block can not be overtaken by an older one.
+ *
+ * Several connections. DATA may take any connection of its session; the order
+ * between them is given by sync points: the n-th BEGIN or BARRIER of the control
+ * connection, and SYNC(n) on each data connection. At a sync point T waits until
+ * all connections have come to it and what they brought before it has been
+ * written, does what the control connection's frame says, and only then reads
+ * on from any of them. All data connections ATTACH before the first one. A session that has data
+ * connections sends extents that start at a multiple of WIRE_SHARED_BLOCK_BYTES
+ * and are one long, unless they end with the disk: two connections never write
+ * to one page. With the control connection ends the session, and with any data
+ * connection that breaks; after CUTOVER they end without a word.
  *
  * Durability. DURABLE(n) says: all DATA that came before BARRIER(n) has been
  * written, a flush submitted after these writes had completed was successful,
@@ -90,6 +107,9 @@
 
 #define WIRE_NAME_BYTES		64	/* NUL-terminated, NUL-padded */
 #define WIRE_DISKS_MAX		256	/* in a job */
+#define WIRE_CONNECTIONS_MAX	8	/* of a session, the control one included */
+#define WIRE_SHARED_BLOCK_BYTES	4096
+#define WIRE_TICKET_BYTES	16
 #define WIRE_RAW_MAX		(1u << 20)	/* block bytes in a DATA frame */
 #define WIRE_EXTENTS_MAX	512	/* data and zero extents in a frame */
 #define WIRE_BLOCK_BYTES	512	/* offsets and lengths are multiples */
@@ -117,6 +137,10 @@ enum wire_type {
 	WIRE_PING = 15,
 	WIRE_PONG = 16,
 	WIRE_ERROR = 17,
+	WIRE_ATTACH = 18,
+	WIRE_ATTACHED = 19,
+	WIRE_SYNC = 20,
+	WIRE_TYPE_MAX = WIRE_SYNC,
 };
 
 /* Every frame. 8 bytes. */
@@ -146,14 +170,14 @@ enum wire_job_state {
 struct wire_welcome {
 	uint32_t magic;
 	uint16_t version;
-	uint16_t max_connections;	/* of one session */
+	uint16_t reserved;
 	uint64_t features;
 	uint64_t last_epoch;		/* highest claimed, 0 for a new job */
 	uint64_t cutover_epoch;		/* that cut over, 0 if none has */
 	uint64_t checksum_seed;
 	uint8_t digest_key[16];
 	uint32_t state;			/* enum wire_job_state */
-	uint32_t reserved;
+	uint32_t reserved2;
 };
 
 #define WIRE_OPEN_READ_ONLY	(1u << 0)	/* for digests: no lock, no checks
@@ -189,14 +213,39 @@ struct wire_opened {
 struct wire_claim {
 	uint64_t epoch;
 	uint32_t nr_disks;		/* opened before */
-	uint32_t flags;
+	uint16_t flags;
+	uint16_t connections;		/* wanted, 1..WIRE_CONNECTIONS_MAX */
 };
 
-/* T -> S, 16 bytes and nr_disks cookies of 16 bytes. */
+/* T -> S, 32 bytes and nr_disks cookies of 16 bytes. */
 struct wire_claimed {
 	uint64_t epoch;
 	uint32_t nr_disks;
-	uint32_t reserved;
+	uint16_t connections;		/* granted, 1..those wanted: fewer while T
+					 * has many, 1 where a target writes
+					 * blocks larger than a shared one */
+	uint16_t reserved;
+	uint8_t ticket[WIRE_TICKET_BYTES];	/* for ATTACH; random, kept nowhere */
+};
+
+/* S -> T, 96 bytes; by the key that claimed. */
+struct wire_attach {
+	uint32_t magic;
+	uint16_t version;		/* that WELCOME told */
+	uint16_t reserved;
+	uint64_t epoch;			/* of the session */
+	uint8_t ticket[WIRE_TICKET_BYTES];
+	char job[WIRE_NAME_BYTES];
+};
+
+/* T -> S, 8 bytes. */
+struct wire_attached {
+	uint64_t epoch;
+};
+
+/* S -> T, 8 bytes. */
+struct wire_sync {
+	uint64_t number;	/* 1, 2, 3 ... of the session's sync points */
 };
 
 enum wire_pass_kind {
@@ -326,7 +375,10 @@ WIRE_ASSERT(wire_welcome, 64);
 WIRE_ASSERT(wire_open, 104);
 WIRE_ASSERT(wire_opened, 72);
 WIRE_ASSERT(wire_claim, 16);
-WIRE_ASSERT(wire_claimed, 16);
+WIRE_ASSERT(wire_claimed, 32);
+WIRE_ASSERT(wire_attach, 96);
+WIRE_ASSERT(wire_attached, 8);
+WIRE_ASSERT(wire_sync, 8);
 WIRE_ASSERT(wire_begin, 24);
 WIRE_ASSERT(wire_data, 32);
 WIRE_ASSERT(wire_extent, 16);

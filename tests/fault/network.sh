@@ -4,6 +4,7 @@
 # direction, from the first byte of the handshake to the last answer, costs time
 # and nothing else: the copy goes on over a new one and is equal; or, where the
 # last answer is lost, it says that the target was cut over, and is equal too.
+# The same with several connections, of which any may break or lag behind.
 # Where it breaks is drawn by seed; BLKFERRY_BREAKS says how often.
 # RUN: limit=300
 # shellcheck source=tests/lib.sh
@@ -19,6 +20,7 @@ RANDOM=${BLKFERRY_SEED:-4711}
 head -c 2M /dev/urandom >"$source"
 truncate -s 9M "$source"
 head -c 1M /dev/urandom >>"$source"
+connections=1
 
 "$bf" key -g -k "$test_tmp/near.key" >"$test_tmp/near.id"
 peer=$("$bf" key -g -k "$test_tmp/far.key")
@@ -44,7 +46,7 @@ through() {
 	local plan
 	rm -rf "$test_tmp/records" "$test_tmp/near" "$test_tmp/run"
 	rm -f "$far"
-	truncate -s 10M "$far"
+	truncate -s "$(stat -c %s "$source")" "$far"
 	: >"$test_tmp/receiver.log"
 	: >"$test_tmp/proxy.log"
 	"$bf" receive --config "$test_tmp/receiver.conf" 2>"$test_tmp/receiver.log" &
@@ -64,6 +66,7 @@ copy() {
 	local status=0
 	"$bf" copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/near.key" \
 		--run-dir "$test_tmp/run" --records-dir "$test_tmp/near" \
+		--connections "$connections" \
 		>"$test_tmp/copy.log" 2>&1 || status=$?
 	case $status in
 	0) ;;
@@ -97,3 +100,30 @@ for ((i = 0; i < breaks; i++)); do
 		"up $((1500 + RANDOM * 97 % 3145728)) reset"
 done
 run_case "it falls silent in the middle" broken "up 1000000 stall"
+
+# Enough that each of them carries some of it.
+head -c 24M /dev/urandom >"$source"
+connections=3
+
+# broken_connection NTH PLAN: the others pass.
+broken_connection() {
+	local again=0 pass
+	mapfile -t pass < <(yes pass | head -n $(($1 - 1)))
+	through "${pass[@]}" "$2"
+	copy
+	says proxy "$(awk '{ print $3 " after " $2 }' <<<"$2")"
+	says receiver 'one more connection'
+	cmp "$source" "$far"
+}
+
+for ((i = 0; i < breaks / 2; i++)); do
+	nth=$((1 + i % 3))
+	action=reset
+	[ $((RANDOM % 2)) -eq 0 ] || action=close
+	plan="up $((1500 + RANDOM * 64 % 2097152)) $action"
+	[ $((i % 4)) -ne 2 ] || plan="down $((200 + RANDOM % 300)) $action"
+	run_case "connection $nth of 3 breaks: $plan" broken_connection "$nth" "$plan"
+done
+run_case "connection 2 of 3 falls silent" broken_connection 2 "up 1000000 stall"
+run_case "connection 1 of 3 lags behind" broken_connection 1 "up 5000 slow"
+run_case "connection 3 of 3 lags behind" broken_connection 3 "up 5000 slow"

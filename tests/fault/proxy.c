@@ -5,7 +5,8 @@
  * line for each connection in the order in which they come, "up BYTES ACTION",
  * "down BYTES ACTION" or "pass"; up is towards the address. Connections beyond
  * the lines pass. ACTION: reset (RST to both), close (FIN to both), stall
- * (nothing more goes either way until one of them gives up). Out: "listening on
+ * (nothing more goes either way until one of them gives up), slow (what comes
+ * goes on, 16 KiB every few milliseconds). Out: "listening on
  * 127.0.0.1:PORT", then a line for each thing that was done.
  *
  *	usage: proxy ADDRESS
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/error.h"
@@ -80,6 +82,15 @@ static bool forward(int from, int to, uint64_t *left)
 	return true;
 }
 
+static bool lag(int from, int to)
+{
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	uint64_t left = UINT64_MAX;
+
+	nanosleep(&pause, NULL);
+	return forward(from, to, &left);
+}
+
 static void serve(const int fds[2], const struct plan *plan)
 {
 	uint64_t left[2] = { UINT64_MAX, UINT64_MAX };
@@ -92,8 +103,13 @@ static void serve(const int fds[2], const struct plan *plan)
 			if (wait[i].revents && left[i] &&
 			    !forward(fds[i], fds[!i], &left[i]))
 				return;
-	if (plan->way >= 0)
-		act(plan, fds);
+	if (plan->way < 0)
+		return;
+	act(plan, fds);
+	while (!strcmp(plan->action, "slow") && poll(wait, 2, -1) > 0)
+		for (int i = 0; i < 2; i++)
+			if (wait[i].revents && !lag(fds[i], fds[!i]))
+				return;
 }
 
 static void next_plan(struct plan *plan)

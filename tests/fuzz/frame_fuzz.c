@@ -27,6 +27,7 @@ static void validate_source_side(const struct bf_frame *f, struct bf_error *err)
 		struct wire_welcome welcome;
 		struct wire_opened opened;
 		struct wire_claimed claimed;
+		struct wire_attached attached;
 		struct wire_durable durable;
 		struct wire_cutover_done cutover_done;
 		struct wire_digests digests;
@@ -41,6 +42,9 @@ static void validate_source_side(const struct bf_frame *f, struct bf_error *err)
 		break;
 	case WIRE_CLAIMED:
 		bf_check_claimed(f, &m.claimed, 3, &cookies, err);
+		break;
+	case WIRE_ATTACHED:
+		bf_check_attached(f, &m.attached, err);
 		break;
 	case WIRE_DURABLE:
 		bf_check_durable(f, &m.durable, 3, totals, err);
@@ -61,6 +65,8 @@ static void validate_target_side(const struct bf_frame *f, struct bf_error *err)
 		struct wire_hello hello;
 		struct wire_open open;
 		struct wire_claim claim;
+		struct wire_attach attach;
+		struct wire_sync sync;
 		struct wire_begin begin;
 		struct wire_barrier barrier;
 		struct wire_cutover cutover;
@@ -77,6 +83,12 @@ static void validate_target_side(const struct bf_frame *f, struct bf_error *err)
 		break;
 	case WIRE_CLAIM:
 		bf_check_claim(f, &m.claim, err);
+		break;
+	case WIRE_ATTACH:
+		bf_check_attach(f, &m.attach, err);
+		break;
+	case WIRE_SYNC:
+		bf_check_sync(f, &m.sync, err);
 		break;
 	case WIRE_BEGIN:
 		bf_check_begin(f, &m.begin, err);

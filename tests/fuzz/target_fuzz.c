@@ -76,6 +76,7 @@ static size_t put_claim(struct input *in, const struct bf_target_session *s)
 		.nr_disks = s->nr_disks,
 		.flags = take(in, 1) & 1 ? WIRE_CLAIM_RESTART : 0,
 		.epoch = take(in, 1),
+		.connections = 1,
 	};
 
 	bf_wire_swap_claim(&m);

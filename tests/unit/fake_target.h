@@ -74,7 +74,7 @@ static inline int fake_welcome(struct fake_target *t)
 {
 	struct wire_welcome w = {
 		.magic = WIRE_MAGIC, .version = WIRE_VERSION,
-		.max_connections = 1, .features = t->features,
+		.features = t->features,
 		.last_epoch = 6, .checksum_seed = fake_seed,
 		.state = WIRE_JOB_SYNCING,
 	};
@@ -105,6 +105,7 @@ static inline int fake_claimed(struct fake_target *t, const struct bf_frame *f)
 		return -1;
 	answer.head.epoch = claim.epoch;
 	answer.head.nr_disks = claim.nr_disks;
+	answer.head.connections = 1;
 	for (uint32_t i = 0; i < claim.nr_disks; i++)
 		answer.cookies[i][0] = 'a' + i;
 	bf_wire_swap_claimed(&answer.head);

@@ -97,7 +97,7 @@ static void many_frames_in_one_piece(void)
 
 static void limits_come_before_payloads(void)
 {
-	for (int type = WIRE_HELLO; type <= WIRE_ERROR; type++) {
+	for (int type = WIRE_HELLO; type <= WIRE_TYPE_MAX; type++) {
 		for (int role = BF_ROLE_SOURCE; role <= BF_ROLE_TARGET; role++) {
 			uint32_t limit = bf_frame_limit(role, type);
 			uint32_t least = bf_frame_minimum(type);
@@ -122,7 +122,7 @@ static void limits_come_before_payloads(void)
 static void unknown_types_are_refused(void)
 {
 	check_eq(feed_header(BF_ROLE_TARGET, 0, 0, 8), -EPROTO);
-	check_eq(feed_header(BF_ROLE_TARGET, WIRE_ERROR + 1, 0, 8), -EPROTO);
+	check_eq(feed_header(BF_ROLE_TARGET, WIRE_TYPE_MAX + 1, 0, 8), -EPROTO);
 	check_eq(feed_header(BF_ROLE_SOURCE, UINT16_MAX, 0, 0), -EPROTO);
 	check_says(err.text, "unknown type");
 	check_eq(bf_frame_limit(BF_ROLE_SOURCE, 99), 0);
@@ -254,7 +254,7 @@ static void welcome(void)
 {
 	struct wire_welcome good = {
 		.magic = WIRE_MAGIC, .version = WIRE_VERSION,
-		.max_connections = 1, .last_epoch = 7, .cutover_epoch = 7,
+		.last_epoch = 7, .cutover_epoch = 7,
 		.state = WIRE_JOB_CUT_OVER,
 	};
 
@@ -262,11 +262,11 @@ static void welcome(void)
 	REFUSED(welcome, WIRE_WELCOME, good, magic, 0);
 	REFUSED(welcome, WIRE_WELCOME, good, version, 0);
 	REFUSED(welcome, WIRE_WELCOME, good, version, WIRE_VERSION + 1);
-	REFUSED(welcome, WIRE_WELCOME, good, max_connections, 0);
 	REFUSED(welcome, WIRE_WELCOME, good, cutover_epoch, 8);
 	REFUSED(welcome, WIRE_WELCOME, good, last_epoch, WIRE_EPOCH_MAX + 1);
 	REFUSED(welcome, WIRE_WELCOME, good, state, WIRE_JOB_CUT_OVER + 1);
 	REFUSED(welcome, WIRE_WELCOME, good, reserved, 1);
+	REFUSED(welcome, WIRE_WELCOME, good, reserved2, 1);
 }
 
 static void open_(void)
@@ -315,7 +315,7 @@ static void opened(void)
 
 static void claim(void)
 {
-	struct wire_claim good = { .epoch = 1, .nr_disks = 1 };
+	struct wire_claim good = { .epoch = 1, .nr_disks = 1, .connections = 1 };
 
 	check_eq(CHECK_MESSAGE(claim, WIRE_CLAIM, good), 0);
 	ACCEPTED(claim, WIRE_CLAIM, good, flags, WIRE_CLAIM_RESTART);
@@ -326,6 +326,8 @@ static void claim(void)
 	REFUSED(claim, WIRE_CLAIM, good, nr_disks, 0);
 	REFUSED(claim, WIRE_CLAIM, good, nr_disks, WIRE_DISKS_MAX + 1);
 	REFUSED(claim, WIRE_CLAIM, good, flags, 2);
+	REFUSED(claim, WIRE_CLAIM, good, connections, 0);
+	REFUSED(claim, WIRE_CLAIM, good, connections, WIRE_CONNECTIONS_MAX + 1);
 }
 
 static int check_claimed(struct wire_claimed m, uint32_t nr_disks, size_t cookies)
@@ -342,7 +344,7 @@ static int check_claimed(struct wire_claimed m, uint32_t nr_disks, size_t cookie
 
 static void claimed(void)
 {
-	struct wire_claimed m = { .epoch = 4, .nr_disks = 3 };
+	struct wire_claimed m = { .epoch = 4, .nr_disks = 3, .connections = 1 };
 
 	check_eq(check_claimed(m, 3, 3), 0);
 	check_eq(check_claimed(m, 3, 2), -EPROTO);
@@ -350,8 +352,42 @@ static void claimed(void)
 	check_eq(check_claimed(m, 2, 3), -EPROTO);
 	m.nr_disks = UINT32_MAX;
 	check_eq(check_claimed(m, 3, 3), -EPROTO);
-	m = (struct wire_claimed){ .nr_disks = 1 };
+	m = (struct wire_claimed){ .nr_disks = 1, .connections = 1 };
 	check_eq(check_claimed(m, 1, 1), -EPROTO);
+	m = (struct wire_claimed){ .epoch = 4, .nr_disks = 1 };
+	check_eq(check_claimed(m, 1, 1), -EPROTO);
+	m.connections = WIRE_CONNECTIONS_MAX + 1;
+	check_eq(check_claimed(m, 1, 1), -EPROTO);
+	m.connections = WIRE_CONNECTIONS_MAX;
+	check_eq(check_claimed(m, 1, 1), 0);
+}
+
+static void attach(void)
+{
+	struct wire_attach good = {
+		.magic = WIRE_MAGIC, .version = WIRE_VERSION, .epoch = 1,
+		.job = "web1",
+	};
+
+	check_eq(CHECK_MESSAGE(attach, WIRE_ATTACH, good), 0);
+	REFUSED(attach, WIRE_ATTACH, good, magic, 0);
+	REFUSED(attach, WIRE_ATTACH, good, version, 0);
+	REFUSED(attach, WIRE_ATTACH, good, reserved, 1);
+	REFUSED(attach, WIRE_ATTACH, good, epoch, 0);
+	REFUSED(attach, WIRE_ATTACH, good, epoch, WIRE_EPOCH_MAX + 1);
+	REFUSED(attach, WIRE_ATTACH, good, job[0], 0);
+}
+
+static void attached_and_sync(void)
+{
+	struct wire_attached attached = { .epoch = 1 };
+	struct wire_sync sync = { .number = 1 };
+
+	check_eq(CHECK_MESSAGE(attached, WIRE_ATTACHED, attached), 0);
+	REFUSED(attached, WIRE_ATTACHED, attached, epoch, 0);
+	REFUSED(attached, WIRE_ATTACHED, attached, epoch, WIRE_EPOCH_MAX + 1);
+	check_eq(CHECK_MESSAGE(sync, WIRE_SYNC, sync), 0);
+	REFUSED(sync, WIRE_SYNC, sync, number, 0);
 }
 
 static void begin(void)
@@ -672,6 +708,8 @@ int main(void)
 	tap_run("OPENED", opened);
 	tap_run("CLAIM", claim);
 	tap_run("CLAIMED", claimed);
+	tap_run("ATTACH", attach);
+	tap_run("ATTACHED and SYNC", attached_and_sync);
 	tap_run("BEGIN", begin);
 	tap_run("DATA: its head", data_heads);
 	tap_run("DATA: extents within the device", data_extents_are_within);

@@ -14,6 +14,7 @@ static const struct {
 	enum bf_ladder_state to;
 } allowed[] = {
 	{ BF_LADDER_HELLO, WIRE_HELLO, BF_LADDER_OPEN },
+	{ BF_LADDER_HELLO, WIRE_ATTACH, BF_LADDER_ATTACHED },
 	{ BF_LADDER_HELLO, WIRE_ERROR, BF_LADDER_HELLO },
 	{ BF_LADDER_OPEN, WIRE_OPEN, BF_LADDER_OPEN },
 	{ BF_LADDER_OPEN, WIRE_DIGEST, BF_LADDER_OPEN },
@@ -33,6 +34,11 @@ static const struct {
 	{ BF_LADDER_CUT_OVER, WIRE_PING, BF_LADDER_CUT_OVER },
 	{ BF_LADDER_CUT_OVER, WIRE_PONG, BF_LADDER_CUT_OVER },
 	{ BF_LADDER_CUT_OVER, WIRE_ERROR, BF_LADDER_CUT_OVER },
+	{ BF_LADDER_ATTACHED, WIRE_DATA, BF_LADDER_ATTACHED },
+	{ BF_LADDER_ATTACHED, WIRE_SYNC, BF_LADDER_ATTACHED },
+	{ BF_LADDER_ATTACHED, WIRE_PING, BF_LADDER_ATTACHED },
+	{ BF_LADDER_ATTACHED, WIRE_PONG, BF_LADDER_ATTACHED },
+	{ BF_LADDER_ATTACHED, WIRE_ERROR, BF_LADDER_ATTACHED },
 };
 
 static void check_state(enum bf_ladder_state from)
@@ -59,6 +65,7 @@ static void before_hello(void) { check_state(BF_LADDER_HELLO); }
 static void before_claim(void) { check_state(BF_LADDER_OPEN); }
 static void after_claim(void) { check_state(BF_LADDER_CLAIMED); }
 static void after_cutover(void) { check_state(BF_LADDER_CUT_OVER); }
+static void on_a_data_connection(void) { check_state(BF_LADDER_ATTACHED); }
 
 static void the_refusal_names_the_frame(void)
 {
@@ -76,6 +83,7 @@ int main(void)
 	tap_run("before CLAIM, every type", before_claim);
 	tap_run("after CLAIM, every type", after_claim);
 	tap_run("after CUTOVER, every type", after_cutover);
+	tap_run("on a data connection, every type", on_a_data_connection);
 	tap_run("the refusal names frame and place", the_refusal_names_the_frame);
 	return tap_done();
 }

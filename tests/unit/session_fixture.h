@@ -31,8 +31,8 @@ static char folder[] = "/tmp/blkferry-session-XXXXXX";
 static char records[64];
 static struct bf_target_config targets[3];	/* a, b, small */
 static struct bf_registry registry;
-static struct served served[4];
-static struct peer *peers[4];
+static struct served served[10];
+static struct peer *peers[10];
 static int nr_served;
 static uint8_t blocks[SIZE], model[SIZE], content[SIZE];
 static uint64_t seed;

@@ -23,6 +23,7 @@ struct peer {
 	struct bf_frame_reader reader;
 	struct bf_codec *codec;
 	struct wire_welcome welcome;
+	struct wire_claimed claimed;
 	uint64_t sequence;		/* of the last BARRIER */
 	uint32_t nr_disks;
 	struct wire_totals sent[WIRE_DISKS_MAX];
@@ -169,8 +170,8 @@ static inline int peer_claim(struct peer *p, uint64_t epoch, uint32_t flags,
 			     uint8_t (*cookies)[16])
 {
 	struct wire_claim m = { .epoch = epoch, .nr_disks = p->nr_disks,
-				.flags = flags };
-	struct wire_claimed claimed;
+				.flags = (uint16_t)flags,
+				.connections = WIRE_CONNECTIONS_MAX };
 	const uint8_t (*at)[16];
 	struct bf_frame *frame;
 	int ret;
@@ -180,10 +181,42 @@ static inline int peer_claim(struct peer *p, uint64_t epoch, uint32_t flags,
 	if (!ret)
 		ret = peer_expect(p, WIRE_CLAIMED, &frame);
 	if (!ret)
-		ret = bf_check_claimed(frame, &claimed, p->nr_disks, &at, &p->err);
+		ret = bf_check_claimed(frame, &p->claimed, p->nr_disks, &at,
+				       &p->err);
 	if (!ret && cookies)
 		memcpy(cookies, at, 16 * p->nr_disks);
 	return ret;
+}
+
+/* As one more connection of @control's session. */
+static inline int peer_attach(struct peer *p, const struct peer *control,
+			      const char *job)
+{
+	struct wire_attach m = {
+		.magic = WIRE_MAGIC, .version = control->welcome.version,
+		.epoch = control->claimed.epoch,
+	};
+	struct wire_attached attached;
+	struct bf_frame *frame;
+	int ret;
+
+	memcpy(m.ticket, control->claimed.ticket, sizeof(m.ticket));
+	snprintf(m.job, sizeof(m.job), "%s", job);
+	bf_wire_swap_attach(&m);
+	p->welcome = control->welcome;
+	p->nr_disks = control->nr_disks;
+	ret = peer_send(p, WIRE_ATTACH, 0, &m, sizeof(m));
+	if (!ret)
+		ret = peer_expect(p, WIRE_ATTACHED, &frame);
+	return ret ? ret : bf_check_attached(frame, &attached, &p->err);
+}
+
+static inline int peer_sync(struct peer *p, uint64_t number)
+{
+	struct wire_sync m = { .number = number };
+
+	bf_wire_swap_sync(&m);
+	return peer_send(p, WIRE_SYNC, 0, &m, sizeof(m));
 }
 
 static inline int peer_begin(struct peer *p, uint16_t disk, uint64_t generation,

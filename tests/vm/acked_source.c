@@ -513,6 +513,7 @@ static int open_and_claim(struct source *s)
 	struct wire_open open = { .size_bytes = s->bytes, .granularity_bytes = 4096 };
 	struct wire_claim claim = {
 		.epoch = 1, .nr_disks = 1, .flags = WIRE_CLAIM_RESTART,
+		.connections = 1,
 	};
 	struct bf_frame *frame;
 	int ret;

@@ -13,10 +13,12 @@
 #include "cli/copy.h"
 #include "cli/service.h"
 #include "lib/cleanup.h"
+#include "lib/config_table.h"
 #include "lib/log.h"
 #include "lib/netlink.h"
 
 static char *extents_given, *peer_given, *key_given, *compression_given, *rate_given;
+static char *connections_given;
 static int whole_disk_given, insecure_torn_given, overwrite_given;
 static int resync_given;
 
@@ -39,6 +41,8 @@ static const struct poptOption options[] = {
 	{ "rate", 'r', POPT_ARG_STRING, &rate_given, 0,
 	  "of the network, 10M a second or 100Mbit; `blkferry set` changes it",
 	  "RATE" },
+	{ "connections", '\0', POPT_ARG_STRING, &connections_given, 0,
+	  "to the receiver, for the blocks: 1 to 8", "N" },
 	{ "insecure-torn", '\0', POPT_ARG_NONE, &insecure_torn_given, 0,
 	  "copy a disk in use without tracking: the copy is of no one moment",
 	  NULL },
@@ -110,6 +114,10 @@ static int set_up(struct bf_job_config *config, const struct cli *cli,
 				    compression_given, err);
 	if (!ret && rate_given)
 		ret = bf_limits_set(&config->limits, "rate", rate_given, err);
+	if (!ret && connections_given)
+		ret = bf_field_connections(connections_given,
+					   &config->connections,
+					   sizeof(config->connections), err);
 	if (ret)
 		return ret;
 	if (disk->target_is_path) {

@@ -17,6 +17,7 @@
  *	rate-windows = none		"mon-fri 08:00-18:00 20Mbit, ..."
  *	cores = all			used at most
  *	nice = 0			0..19, of the replicator
+ *	connections = 4			1..8, to the receiver, for the blocks
  *	source-address = ADDRESS | INTERFACE	to connect from
  *	max-downtime = 30s
  *	then = hold|poweroff|thaw	needed if the job holds the root filesystem
@@ -92,6 +93,8 @@ struct bf_disk_config {
 	uint32_t granularity_bytes;	/* 0: the module's choice */
 };
 
+#define BF_DEFAULT_CONNECTIONS 4
+
 struct bf_job_config {
 	char name[BF_NAME_BYTES];
 	char receiver[BF_PATH_BYTES];	/* empty: every target is a path */
@@ -99,6 +102,7 @@ struct bf_job_config {
 	char key_path[BF_PATH_BYTES];
 	struct bf_limits limits;
 	uint32_t nice;
+	uint32_t connections;
 	char source_address[BF_NAME_BYTES];
 	uint64_t max_downtime_ns;
 	uint64_t hold_deadline_ns;

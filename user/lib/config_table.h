@@ -62,5 +62,6 @@ int bf_field_interval(const char *, void *, size_t, struct bf_error *);
 int bf_field_timeout(const char *, void *, size_t, struct bf_error *);
 int bf_field_granularity(const char *, void *, size_t, struct bf_error *);
 int bf_field_level(const char *, void *, size_t, struct bf_error *);
+int bf_field_connections(const char *, void *, size_t, struct bf_error *);	/* uint32_t */
 
 #endif /* BF_LIB_CONFIG_TABLE_H */

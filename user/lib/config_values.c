@@ -190,3 +190,18 @@ int bf_field_level(const char *value, void *field, size_t bytes,
 {
 	return bf_parse_level(value, field, err);
 }
+
+int bf_field_connections(const char *value, void *field, size_t bytes,
+			 struct bf_error *err)
+{
+	char *end;
+	unsigned long number = strtoul(value, &end, 10);
+
+	if (end == value || *end || *value == '-' || !number ||
+	    number > WIRE_CONNECTIONS_MAX)
+		return bf_fail(err, BF_E_CONFIG, EINVAL,
+			       "\"%.40s\" is not a number of connections from 1 to %u",
+			       value, WIRE_CONNECTIONS_MAX);
+	*(uint32_t *)field = number;
+	return 0;
+}

@@ -34,6 +34,7 @@
 	X(BF_FAULT_TARGET_OPENED,	"target-opened")		\
 	X(BF_FAULT_TARGET_CLAIM,	"target-claim")			\
 	X(BF_FAULT_TARGET_CLAIMED,	"target-claimed")		\
+	X(BF_FAULT_TARGET_ATTACHED,	"target-attached")		\
 	X(BF_FAULT_TARGET_BEGIN,	"target-begin")			\
 	X(BF_FAULT_TARGET_DATA,		"target-data")			\
 	X(BF_FAULT_TARGET_APPLIED,	"target-applied")		\

@@ -65,6 +65,12 @@ static const struct message {
 	[WIRE_ERROR] = { "ERROR", TO_SOURCE | TO_TARGET,
 			 sizeof(struct wire_error),
 			 sizeof(struct wire_error) + WIRE_ERROR_TEXT_MAX, false },
+	[WIRE_ATTACH] = { "ATTACH", TO_TARGET, sizeof(struct wire_attach),
+			  sizeof(struct wire_attach), false },
+	[WIRE_ATTACHED] = { "ATTACHED", TO_SOURCE, sizeof(struct wire_attached),
+			    sizeof(struct wire_attached), false },
+	[WIRE_SYNC] = { "SYNC", TO_TARGET, sizeof(struct wire_sync),
+			sizeof(struct wire_sync), false },
 };
 
 static const struct message *message_of(uint16_t type)

@@ -88,6 +88,9 @@ void bf_wire_swap_open(struct wire_open *m);
 void bf_wire_swap_opened(struct wire_opened *m);
 void bf_wire_swap_claim(struct wire_claim *m);
 void bf_wire_swap_claimed(struct wire_claimed *m);
+void bf_wire_swap_attach(struct wire_attach *m);
+void bf_wire_swap_attached(struct wire_attached *m);
+void bf_wire_swap_sync(struct wire_sync *m);
 void bf_wire_swap_begin(struct wire_begin *m);
 void bf_wire_swap_data(struct wire_data *m);
 void bf_wire_swap_extent(struct wire_extent *m);
@@ -110,6 +113,10 @@ int bf_check_claim(const struct bf_frame *f, struct wire_claim *m, struct bf_err
 int bf_check_claimed(const struct bf_frame *f, struct wire_claimed *m,
 		     uint32_t nr_disks, const uint8_t (**cookies)[16],
 		     struct bf_error *err);
+int bf_check_attach(const struct bf_frame *f, struct wire_attach *m, struct bf_error *err);
+int bf_check_attached(const struct bf_frame *f, struct wire_attached *m,
+		      struct bf_error *err);
+int bf_check_sync(const struct bf_frame *f, struct wire_sync *m, struct bf_error *err);
 int bf_check_begin(const struct bf_frame *f, struct wire_begin *m, struct bf_error *err);
 
 struct bf_data_view {
@@ -150,6 +157,7 @@ enum bf_ladder_state {
 	BF_LADDER_OPEN,			/* WELCOME sent; OPEN, DIGEST, CLAIM */
 	BF_LADDER_CLAIMED,		/* may write */
 	BF_LADDER_CUT_OVER,		/* DIGEST and PING only */
+	BF_LADDER_ATTACHED,		/* a data connection */
 };
 /* Return: 0 and the new *state, or -EPROTO with @err. */
 int bf_ladder_step(enum bf_ladder_state *state, uint16_t type,

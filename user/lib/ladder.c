@@ -19,7 +19,7 @@ static const struct {
 } states[] = {
 	[BF_LADDER_HELLO] = {
 		"before HELLO",
-		BIT(WIRE_HELLO) | BIT(WIRE_ERROR),
+		BIT(WIRE_HELLO) | BIT(WIRE_ATTACH) | BIT(WIRE_ERROR),
 	},
 	[BF_LADDER_OPEN] = {
 		"before CLAIM",
@@ -34,6 +34,10 @@ static const struct {
 		"after CUTOVER",
 		BIT(WIRE_DIGEST) | ALWAYS,
 	},
+	[BF_LADDER_ATTACHED] = {
+		"on a data connection",
+		BIT(WIRE_DATA) | BIT(WIRE_SYNC) | ALWAYS,
+	},
 };
 
 static enum bf_ladder_state next_state(enum bf_ladder_state state, uint16_t type)
@@ -41,6 +45,8 @@ static enum bf_ladder_state next_state(enum bf_ladder_state state, uint16_t type
 	switch (type) {
 	case WIRE_HELLO:
 		return BF_LADDER_OPEN;
+	case WIRE_ATTACH:
+		return BF_LADDER_ATTACHED;
 	case WIRE_CLAIM:
 		return BF_LADDER_CLAIMED;
 	case WIRE_CUTOVER:
@@ -53,7 +59,7 @@ static enum bf_ladder_state next_state(enum bf_ladder_state state, uint16_t type
 int bf_ladder_step(enum bf_ladder_state *state, uint16_t type,
 		   struct bf_error *err)
 {
-	if (type > WIRE_ERROR || !(states[*state].allowed & BIT(type)))
+	if (type > WIRE_TYPE_MAX || !(states[*state].allowed & BIT(type)))
 		return bf_fail(err, BF_E_PROTOCOL, EPROTO,
 			       "%s came %s, where it has no place: the peer's blkferry is faulty or of an incompatible version",
 			       bf_frame_name(type), states[*state].name);

@@ -85,11 +85,9 @@ int bf_check_welcome(const struct bf_frame *f, struct wire_welcome *m,
 		return bad(f, err, "a wrong magic number");
 	if (m->version < WIRE_VERSION_MIN || m->version > WIRE_VERSION)
 		return bad(f, err, "a version that was not offered");
-	if (!m->max_connections)
-		return bad(f, err, "no connection allowed");
 	if (m->last_epoch > WIRE_EPOCH_MAX || m->cutover_epoch > m->last_epoch)
 		return bad(f, err, "impossible epochs");
-	if (m->state > WIRE_JOB_CUT_OVER || m->reserved)
+	if (m->state > WIRE_JOB_CUT_OVER || m->reserved || m->reserved2)
 		return bad(f, err, "an unknown state");
 	return 0;
 }
@@ -147,6 +145,8 @@ int bf_check_claim(const struct bf_frame *f, struct wire_claim *m,
 		return bad(f, err, "an impossible number of disks");
 	if (m->flags & ~WIRE_CLAIM_RESTART)
 		return bad(f, err, "unknown flags");
+	if (!m->connections || m->connections > WIRE_CONNECTIONS_MAX)
+		return bad(f, err, "an impossible number of connections");
 	return 0;
 }
 
@@ -164,7 +164,54 @@ int bf_check_claimed(const struct bf_frame *f, struct wire_claimed *m,
 	if (m->nr_disks != nr_disks ||
 	    f->length != sizeof(*m) + (size_t)nr_disks * 16)
 		return bad(f, err, "another number of disks than was claimed");
+	if (!m->connections || m->connections > WIRE_CONNECTIONS_MAX)
+		return bad(f, err, "an impossible number of connections");
 	*cookies = (const uint8_t (*)[16])(f->payload + sizeof(*m));
+	return 0;
+}
+
+int bf_check_attach(const struct bf_frame *f, struct wire_attach *m,
+		    struct bf_error *err)
+{
+	int ret = take(f, m, sizeof(*m), err);
+
+	if (ret)
+		return ret;
+	bf_wire_swap_attach(m);
+	if (m->magic != WIRE_MAGIC)
+		return bad(f, err, "a wrong magic number");
+	if (!m->version || m->reserved)
+		return bad(f, err, "an impossible version");
+	if (!m->epoch || m->epoch > WIRE_EPOCH_MAX)
+		return bad(f, err, "an impossible epoch");
+	if (!wire_name_valid(m->job))
+		return bad(f, err, "an invalid job name");
+	return 0;
+}
+
+int bf_check_attached(const struct bf_frame *f, struct wire_attached *m,
+		      struct bf_error *err)
+{
+	int ret = take(f, m, sizeof(*m), err);
+
+	if (ret)
+		return ret;
+	bf_wire_swap_attached(m);
+	if (!m->epoch || m->epoch > WIRE_EPOCH_MAX)
+		return bad(f, err, "an impossible epoch");
+	return 0;
+}
+
+int bf_check_sync(const struct bf_frame *f, struct wire_sync *m,
+		  struct bf_error *err)
+{
+	int ret = take(f, m, sizeof(*m), err);
+
+	if (ret)
+		return ret;
+	bf_wire_swap_sync(m);
+	if (!m->number)
+		return bad(f, err, "an impossible number");
 	return 0;
 }
 

@@ -25,13 +25,13 @@ void bf_wire_swap_welcome(struct wire_welcome *m)
 {
 	SWAP32(m->magic);
 	SWAP16(m->version);
-	SWAP16(m->max_connections);
+	SWAP16(m->reserved);
 	SWAP64(m->features);
 	SWAP64(m->last_epoch);
 	SWAP64(m->cutover_epoch);
 	SWAP64(m->checksum_seed);
 	SWAP32(m->state);
-	SWAP32(m->reserved);
+	SWAP32(m->reserved2);
 }
 
 void bf_wire_swap_open(struct wire_open *m)
@@ -56,14 +56,34 @@ void bf_wire_swap_claim(struct wire_claim *m)
 {
 	SWAP64(m->epoch);
 	SWAP32(m->nr_disks);
-	SWAP32(m->flags);
+	SWAP16(m->flags);
+	SWAP16(m->connections);
 }
 
 void bf_wire_swap_claimed(struct wire_claimed *m)
 {
 	SWAP64(m->epoch);
 	SWAP32(m->nr_disks);
-	SWAP32(m->reserved);
+	SWAP16(m->connections);
+	SWAP16(m->reserved);
+}
+
+void bf_wire_swap_attach(struct wire_attach *m)
+{
+	SWAP32(m->magic);
+	SWAP16(m->version);
+	SWAP16(m->reserved);
+	SWAP64(m->epoch);
+}
+
+void bf_wire_swap_attached(struct wire_attached *m)
+{
+	SWAP64(m->epoch);
+}
+
+void bf_wire_swap_sync(struct wire_sync *m)
+{
+	SWAP64(m->number);
 }
 
 void bf_wire_swap_begin(struct wire_begin *m)

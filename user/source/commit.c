@@ -107,7 +107,7 @@ int bf_commit_end(struct bf_session *session, bool complete)
 	return 0;
 }
 
-/* The oldest of those on the wire, or already answered. Holds the lock. */
+/* The oldest of those on the wire, or answered and sent whole. With the lock. */
 static struct bf_barrier *oldest(struct bf_session *s, bool durable)
 {
 	struct bf_barrier *found = NULL;
@@ -117,6 +117,7 @@ static struct bf_barrier *oldest(struct bf_session *s, bool durable)
 		struct bf_barrier *b = &s->barrier[i];
 
 		if (b->queued && b->on_wire && b->durable == durable &&
+		    (!durable || !b->unsent) &&
 		    (!found || b->sequence < found->sequence))
 			found = b;
 	}
@@ -180,13 +181,14 @@ static int compare(struct bf_session *s, const struct bf_barrier *b,
 	uint64_t durable_bytes = 0;
 	uint32_t i;
 
+	bf_send_counted(s, b->sequence);
 	for (i = 0; i < s->nr_disks; i++) {
-		int ret = compare_disk(&s->disks[i], &b->sent[i],
+		int ret = compare_disk(&s->disks[i], &s->sent[i],
 				       &b->durable_totals[i], err);
 
 		if (ret)
 			return ret;
-		durable_bytes += b->sent[i].data_bytes + b->sent[i].zero_bytes;
+		durable_bytes += s->sent[i].data_bytes + s->sent[i].zero_bytes;
 	}
 	atomic_store_explicit(&s->progress.durable_bytes, durable_bytes,
 			      memory_order_relaxed);

@@ -176,7 +176,8 @@ static struct look look_around(struct bf_session *s)
 		.wire_bytes = atomic_load_explicit(&s->progress.wire_bytes,
 						   memory_order_relaxed),
 		.full_ns = atomic_load_explicit(&s->link_full_ns,
-						memory_order_relaxed),
+						memory_order_relaxed) /
+			   (1 + s->nr_data_links),
 		.idle_ticks = idle_ticks(),
 	};
 }
@@ -328,13 +329,13 @@ static void *worker_main(void *argument)
 	struct bf_slot *slot;
 
 	/* Of this thread, as the kernel has it. */
-	if (w->workers->session->nice)
-		setpriority(PRIO_PROCESS, 0, w->workers->session->nice);
+	if (w->workers->session->options.nice)
+		setpriority(PRIO_PROCESS, 0, w->workers->session->options.nice);
 	while ((slot = next_slot(w->workers))) {
 		slot->totals = (struct wire_totals){ 0 };
 		split_slot(w, slot);
 		make_frame(w, slot);
-		bf_link_ready(w->workers->session->link, &slot->item);
+		bf_send_ready(w->workers->session, slot);
 	}
 	return NULL;
 }

@@ -143,6 +143,7 @@ int bf_job_open_session(struct bf_job *job, bool read_only,
 	if (!is_local(job)) {
 		options.address = job->config->receiver;
 		options.from = job->config->source_address;
+		options.connections = job->config->connections;
 		options.tls = job->tls;
 	}
 	ret = bf_session_open(&session, &options, err);

@@ -19,17 +19,9 @@
 #include "source/link.h"
 
 #define CHUNK_BYTES (64u << 10)		/* handed to the transport at once */
-#define CHUNK_MIN_BYTES 4096u		/* under a rate limit */
 #define QUANTUM_BYTES (512u << 10)	/* sent before answers are looked at */
-#define BURST_PER_SECOND 20		/* the bucket holds 1/20 s of the rate */
 #define THROTTLE_LOOK_NS (100 * BF_NSEC_PER_MSEC)
 #define FINISH_NS BF_NSEC_PER_SEC	/* for the rest of a frame, at the end */
-
-struct bucket {
-	int64_t tokens_bytes;
-	uint64_t filled_ns;
-	uint64_t seen_bytes;		/* of the transport's counter */
-};
 
 /* Frames leave by one thread; @lock guards the queue and the error. */
 struct bf_link {
@@ -40,6 +32,7 @@ struct bf_link {
 
 	pthread_mutex_t lock;
 	struct bf_link_item *head, **tail;
+	uint32_t backlog;		/* items in the queue */
 	bool stop;
 	bool failed;
 	struct bf_error error;
@@ -53,7 +46,8 @@ struct bf_link {
 	uint32_t due;			/* answers */
 	bool ping_due;
 	uint64_t moved_ns;		/* when bytes last moved */
-	struct bucket bucket;
+	uint64_t taken_bytes;		/* out of the bucket, ... */
+	uint64_t told_bytes;		/* ... and published, of those sent */
 	struct sign {
 		struct bf_link_item item;
 		struct {
@@ -88,6 +82,7 @@ void bf_link_queue(struct bf_link *link, struct bf_link_item *item)
 	item->next = NULL;
 	*link->tail = item;
 	link->tail = &item->next;
+	link->backlog++;
 	ready = item->ready;
 	pthread_mutex_unlock(&link->lock);
 	if (ready)
@@ -100,6 +95,16 @@ void bf_link_ready(struct bf_link *link, struct bf_link_item *item)
 	item->ready = true;
 	pthread_mutex_unlock(&link->lock);
 	kick(link);
+}
+
+uint32_t bf_link_backlog(struct bf_link *link)
+{
+	uint32_t backlog;
+
+	pthread_mutex_lock(&link->lock);
+	backlog = link->backlog;
+	pthread_mutex_unlock(&link->lock);
+	return backlog;
 }
 
 int bf_link_check(struct bf_link *link, struct bf_error *err)
@@ -134,6 +139,7 @@ static void drop_head(struct bf_link *link, struct bf_link_item *item)
 	link->head = item->next;
 	if (!link->head)
 		link->tail = &link->head;
+	link->backlog--;
 	item->ready = false;
 	pthread_mutex_unlock(&link->lock);
 }
@@ -166,6 +172,7 @@ static void queue_sign(struct bf_link *link, struct sign *sign, uint16_t type,
 	item->ready = true;
 	item->next = *at;
 	*at = item;
+	link->backlog++;
 	if (!item->next)
 		link->tail = &item->next;
 	pthread_mutex_unlock(&link->lock);
@@ -230,50 +237,28 @@ static int receive(struct bf_link *link, struct bf_error *err)
 	return ret == -EAGAIN ? 0 : ret;
 }
 
-static uint64_t rate(const struct bf_link *link)
+/* Return: ns until bytes may be sent again, 0: now, *may_bytes of them. */
+static uint64_t throttle_ns(struct bf_link *link, uint64_t *may_bytes)
 {
-	if (!link->options.rate_bytes)
-		return 0;
-	return atomic_load_explicit(link->options.rate_bytes, memory_order_relaxed);
+	uint64_t sent = bf_transport_sent_bytes(link->transport);
+	uint64_t new_bytes = sent - link->taken_bytes;
+
+	link->taken_bytes = sent;
+	*may_bytes = UINT64_MAX;
+	return link->options.bucket ?
+		bf_bucket_take(link->options.bucket, new_bytes, may_bytes) : 0;
 }
 
-/* Return: ns until bytes may be sent again, 0: now. */
-static uint64_t throttle_ns(struct bf_link *link, uint64_t rate_bytes)
-{
-	struct bucket *b = &link->bucket;
-	uint64_t now = bf_now_ns(), sent = bf_transport_sent_bytes(link->transport);
-	int64_t burst = rate_bytes / BURST_PER_SECOND;
-	double refill = (double)rate_bytes * (now - b->filled_ns) / BF_NSEC_PER_SEC;
-
-	if (burst < (int64_t)CHUNK_MIN_BYTES)
-		burst = CHUNK_MIN_BYTES;
-	b->tokens_bytes -= sent - b->seen_bytes;
-	b->seen_bytes = sent;
-	if (!rate_bytes) {
-		b->tokens_bytes = 0;
-		b->filled_ns = now;
-		return 0;
-	}
-	if (refill >= 1) {	/* else let the fraction grow */
-		b->tokens_bytes = refill >= burst - b->tokens_bytes ?
-			burst : b->tokens_bytes + (int64_t)refill;
-		b->filled_ns = now;
-	}
-	if (b->tokens_bytes > 0)
-		return 0;
-	return (uint64_t)((double)(1 - b->tokens_bytes) * BF_NSEC_PER_SEC / rate_bytes);
-}
-
-static size_t chunk(const struct bf_link *link, uint64_t rate_bytes, size_t left)
+static size_t chunk(const struct bf_link *link, uint64_t may_bytes, size_t left)
 {
 	size_t bytes = CHUNK_BYTES;
 
 	if (link->chunk_bytes)	/* TLS wants a blocked write repeated as it was */
 		return link->chunk_bytes;
-	if (rate_bytes && link->bucket.tokens_bytes < (int64_t)bytes)
-		bytes = link->bucket.tokens_bytes;
-	if (bytes < CHUNK_MIN_BYTES)
-		bytes = CHUNK_MIN_BYTES;
+	if (may_bytes < bytes)
+		bytes = may_bytes;
+	if (bytes < BF_BUCKET_MIN_BYTES)
+		bytes = BF_BUCKET_MIN_BYTES;
 	return bytes < left ? bytes : left;
 }
 
@@ -293,10 +278,13 @@ static void advance(struct bf_link *link, struct bf_link_item *item, size_t byte
 
 static void publish_wire_bytes(struct bf_link *link)
 {
+	uint64_t sent = bf_transport_sent_bytes(link->transport);
+
 	if (link->options.wire_bytes)
-		atomic_store_explicit(link->options.wire_bytes,
-				      bf_transport_sent_bytes(link->transport),
-				      memory_order_relaxed);
+		atomic_fetch_add_explicit(link->options.wire_bytes,
+					  sent - link->told_bytes,
+					  memory_order_relaxed);
+	link->told_bytes = sent;
 }
 
 /* A dead stream may still hold the ERROR frame that says why it died. */
@@ -320,12 +308,12 @@ static int transmit(struct bf_link *link, uint64_t *wait_ns, struct bf_error *er
 	link->blocked = link->throttled = false;
 	while (moved < QUANTUM_BYTES) {
 		struct bf_link_item *item = head_item(link);
-		uint64_t rate_bytes = rate(link), pause_ns;
+		uint64_t may_bytes, pause_ns;
 		ssize_t n;
 
 		if (!item)
 			return 0;
-		pause_ns = throttle_ns(link, rate_bytes);
+		pause_ns = throttle_ns(link, &may_bytes);
 		if (pause_ns) {
 			link->moved_ns = bf_now_ns();	/* our choice */
 			link->throttled = true;
@@ -333,7 +321,7 @@ static int transmit(struct bf_link *link, uint64_t *wait_ns, struct bf_error *er
 								 THROTTLE_LOOK_NS;
 			return 0;
 		}
-		link->chunk_bytes = chunk(link, rate_bytes,
+		link->chunk_bytes = chunk(link, may_bytes,
 					  item->bytes - link->sent_bytes);
 		n = bf_transport_write(link->transport,
 				       item->frame + link->sent_bytes,
@@ -453,7 +441,6 @@ static void *link_main(void *argument)
 	struct bf_error err = { 0 };
 
 	link->moved_ns = bf_now_ns();
-	link->bucket.filled_ns = link->moved_ns;
 	while (!stopped(link)) {
 		uint64_t wait_ns;
 

@@ -15,6 +15,7 @@
 #include "lib/error.h"
 #include "lib/frame.h"
 #include "lib/transport.h"
+#include "source/bucket.h"
 
 struct bf_link;
 
@@ -45,9 +46,10 @@ struct bf_link_handler {
 struct bf_link_options {
 	struct bf_link_handler handler;
 	uint64_t timeout_ns;
-	const _Atomic uint64_t *rate_bytes;	/* a second; 0: no limit */
-	_Atomic uint64_t *wire_bytes;		/* out: socket bytes sent */
-	/* Out: time in which a frame was ready and the socket or the rate full. */
+	struct bf_bucket *bucket;		/* NULL: no limit */
+	/* Both are added to, by several links perhaps: socket bytes sent; time in
+	 * which a frame was ready and the socket or the rate full. */
+	_Atomic uint64_t *wire_bytes;
 	_Atomic uint64_t *full_ns;
 };
 
@@ -61,6 +63,9 @@ void bf_link_stop(struct bf_link *link);
 void bf_link_queue(struct bf_link *link, struct bf_link_item *item);
 /* Its frame is complete; from any thread, before or after bf_link_queue. */
 void bf_link_ready(struct bf_link *link, struct bf_link_item *item);
+
+/* How many items wait, or are being sent. */
+uint32_t bf_link_backlog(struct bf_link *link);
 
 /* Return: 0, or the link's error in *err. */
 int bf_link_check(struct bf_link *link, struct bf_error *err);

@@ -392,8 +392,9 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 	session->resyncing = false;
 	ret = begin_all(session, err);
 	result->begin_ns = bf_now_ns() - start_ns;
-	if (!ret && kind == WIRE_PASS_FULL && session->begun)
-		ret = session->begun(session->begun_context, err);
+	if (!ret && kind == WIRE_PASS_FULL && session->options.begun)
+		ret = session->options.begun(session->options.begun_context,
+					     err);
 	if (!ret)
 		ret = bf_fault(BF_FAULT_SOURCE_BEGUN, err);
 	if (!ret)

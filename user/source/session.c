@@ -65,6 +65,8 @@ int bf_session_check(struct bf_session *session, struct bf_error *err)
 {
 	int ret = bf_link_check(session->link, err);
 
+	if (!ret && !session->data_links_done)
+		ret = bf_links_check(session, err);
 	if (ret)
 		return ret;
 	if (atomic_load(&session->interrupted))
@@ -75,7 +77,8 @@ int bf_session_check(struct bf_session *session, struct bf_error *err)
 
 bool bf_session_alive(struct bf_session *session)
 {
-	return !session->spent && !bf_link_check(session->link, NULL);
+	return !session->spent && !bf_link_check(session->link, NULL) &&
+	       (session->data_links_done || !bf_links_check(session, NULL));
 }
 
 void bf_session_interrupt(struct bf_session *session)
@@ -109,8 +112,8 @@ void bf_session_give_slot(struct bf_session *session, struct bf_slot *slot)
 
 /* --- what arrives: the link's thread ------------------------------------------ */
 
-static int take_answer(struct bf_session *s, const struct bf_frame *frame,
-		       struct bf_error *err)
+int bf_session_answer(struct bf_session *s, const struct bf_frame *frame,
+		      struct bf_error *err)
 {
 	bool wanted;
 
@@ -155,7 +158,7 @@ static int on_frame(void *context, const struct bf_frame *frame,
 	case WIRE_DIGESTS:
 		return take_digests(s, frame, err);
 	default:
-		return take_answer(s, frame, err);
+		return bf_session_answer(s, frame, err);
 	}
 }
 
@@ -184,10 +187,9 @@ static void await(struct bf_session *s, uint16_t type)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* The answer lies in session->answer. After a failure there is no next call. */
-static int call(struct bf_session *s, uint16_t type, uint16_t disk,
-		const void *payload, uint32_t bytes, uint16_t answer,
-		struct bf_error *err)
+int bf_session_call(struct bf_session *s, struct bf_link *link, uint16_t type,
+		    uint16_t disk, const void *payload, uint32_t bytes,
+		    uint16_t answer, struct bf_error *err)
 {
 	bf_frame_header(&s->call.header, type, disk, bytes);
 	memcpy(s->call.payload, payload, bytes);
@@ -198,7 +200,7 @@ static int call(struct bf_session *s, uint16_t type, uint16_t disk,
 		.ready = true,
 	};
 	await(s, answer);
-	bf_link_queue(s->link, &s->call_item);
+	bf_link_queue(link, &s->call_item);
 	for (;;) {
 		int ret;
 
@@ -214,6 +216,14 @@ static int call(struct bf_session *s, uint16_t type, uint16_t disk,
 			return ret;
 		bf_session_wait(s);
 	}
+}
+
+static int call_control(struct bf_session *s, uint16_t type, uint16_t disk,
+			const void *payload, uint32_t bytes, uint16_t answer,
+			struct bf_error *err)
+{
+	return bf_session_call(s, s->link, type, disk, payload, bytes, answer,
+			       err);
 }
 
 /* --- opening -------------------------------------------------------------------- */
@@ -293,9 +303,8 @@ static int check_options(const struct bf_session_options *o, struct bf_error *er
 	return ret;
 }
 
-/* Return: 0 with a connection to the peer that was asked for. */
-static int connect_peer(const struct bf_session_options *o,
-			struct bf_transport **transport, struct bf_error *err)
+int bf_session_connect(const struct bf_session_options *o,
+		       struct bf_transport **transport, struct bf_error *err)
 {
 	uint64_t deadline_ns = o->timeout_ns ? bf_now_ns() + o->timeout_ns :
 						UINT64_MAX;
@@ -331,7 +340,7 @@ static int hello(struct bf_session *s, const char *job, struct bf_error *err)
 
 	memcpy(hello.job, job, strlen(job));
 	bf_wire_swap_hello(&hello);
-	ret = call(s, WIRE_HELLO, 0, &hello, sizeof(hello), WIRE_WELCOME, err);
+	ret = call_control(s, WIRE_HELLO, 0, &hello, sizeof(hello), WIRE_WELCOME, err);
 	if (ret)
 		return ret;
 	ret = bf_check_welcome(&s->answer, &s->welcome, err);
@@ -346,14 +355,14 @@ static int open_disk(struct bf_session *s, uint16_t index, struct bf_error *err)
 		.size_bytes = disk->size_bytes,
 		.granularity_bytes = disk->extents ?
 			disk->extents->granularity_bytes : 4096,
-		.flags = s->read_only ? WIRE_OPEN_READ_ONLY : 0,
+		.flags = s->options.read_only ? WIRE_OPEN_READ_ONLY : 0,
 	};
 	int ret;
 
 	memcpy(open.source_uuid, disk->source_uuid, sizeof(open.source_uuid));
 	memcpy(open.target, disk->target, strlen(disk->target));
 	bf_wire_swap_open(&open);
-	ret = call(s, WIRE_OPEN, index, &open, sizeof(open), WIRE_OPENED, err);
+	ret = call_control(s, WIRE_OPEN, index, &open, sizeof(open), WIRE_OPENED, err);
 	if (!ret)
 		ret = bf_check_opened(&s->answer, &disk->opened, err);
 	if (ret)
@@ -426,25 +435,35 @@ static int make_pipeline(struct bf_session *s, unsigned int workers,
 	return bf_workers_new(&s->workers, workers, s, err);
 }
 
-static int start(struct bf_session *s, const struct bf_session_options *o,
-		 struct bf_transport **transport, struct bf_error *err)
+int bf_session_link(struct bf_session *s, const struct bf_link_handler *handler,
+		    struct bf_transport *transport, struct bf_link **link,
+		    struct bf_error *err)
 {
-	const struct bf_link_options link = {
-		.handler = { on_frame, on_failed, s },
-		.timeout_ns = o->timeout_ns,
-		.rate_bytes = &s->settings->rate_bytes,
+	const struct bf_link_options options = {
+		.handler = *handler,
+		.timeout_ns = s->options.timeout_ns,
+		.bucket = &s->bucket,
 		.wire_bytes = &s->progress.wire_bytes,
 		.full_ns = &s->link_full_ns,
 	};
+
+	return bf_link_start(link, transport, &options, err);
+}
+
+static int start(struct bf_session *s, const struct bf_session_options *o,
+		 struct bf_transport **transport, struct bf_error *err)
+{
+	const struct bf_link_handler handler = { on_frame, on_failed, s };
 	int ret = check_options(o, err);
 
 	if (!ret)
 		ret = make_pipeline(s, o->workers, err);
 	if (!ret && o->address)
-		ret = connect_peer(o, transport, err);
+		ret = bf_session_connect(o, transport, err);
 	if (ret)
 		return ret;
-	ret = bf_link_start(&s->link, bf_take_pointer(*transport), &link, err);
+	ret = bf_session_link(s, &handler, bf_take_pointer(*transport), &s->link,
+			      err);
 	return ret ? ret : introduce(s, o->job, err);
 }
 
@@ -461,13 +480,12 @@ int bf_session_open(struct bf_session **session,
 		bf_transport_close(transport);
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory for a session");
 	}
+	s->options = *options;
+	s->options.transport = NULL;
 	s->settings = options->settings;
 	s->disks = options->disks;
 	s->nr_disks = options->nr_disks;
-	s->read_only = options->read_only;
-	s->nice = options->nice;
-	s->begun = options->begun;
-	s->begun_context = options->begun_context;
+	bf_bucket_init(&s->bucket, &s->settings->rate_bytes);
 	s->rooms = MAP_FAILED;
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -492,6 +510,7 @@ void bf_session_close(struct bf_session *session)
 	if (!session)
 		return;
 	bf_workers_free(session->workers);
+	bf_links_close(session);
 	bf_link_stop(session->link);
 	bf_ring_free(session->ring);
 	if (session->rooms != MAP_FAILED)
@@ -503,6 +522,7 @@ void bf_session_close(struct bf_session *session)
 	free(session->slots);
 	if (session->wake_fd >= 0)
 		close(session->wake_fd);
+	bf_bucket_destroy(&session->bucket);
 	pthread_mutex_destroy(&session->lock);
 	free(session);
 }
@@ -526,6 +546,7 @@ int bf_session_claim(struct bf_session *session, uint64_t epoch, bool restart,
 		.epoch = epoch,
 		.nr_disks = session->nr_disks,
 		.flags = restart ? WIRE_CLAIM_RESTART : 0,
+		.connections = bf_links_wanted(session),
 	};
 	const uint8_t (*cookies)[16];
 	struct wire_claimed claimed;
@@ -533,7 +554,7 @@ int bf_session_claim(struct bf_session *session, uint64_t epoch, bool restart,
 	int ret;
 
 	bf_wire_swap_claim(&claim);
-	ret = call(session, WIRE_CLAIM, 0, &claim, sizeof(claim), WIRE_CLAIMED,
+	ret = call_control(session, WIRE_CLAIM, 0, &claim, sizeof(claim), WIRE_CLAIMED,
 		   err);
 	if (!ret)
 		ret = bf_check_claimed(&session->answer, &claimed,
@@ -545,10 +566,13 @@ int bf_session_claim(struct bf_session *session, uint64_t epoch, bool restart,
 			       "the target granted epoch %llu instead of %llu",
 			       (unsigned long long)claimed.epoch,
 			       (unsigned long long)epoch);
+	if (claimed.connections > bf_links_wanted(session))
+		return bf_fail(err, BF_E_PROTOCOL, EPROTO,
+			       "the target granted more connections than were asked for");
 	for (i = 0; i < session->nr_disks; i++)
 		memcpy(session->disks[i].cookie, cookies[i], 16);
 	session->claimed = true;
-	return 0;
+	return bf_links_open(session, &claimed, err);
 }
 
 int bf_session_cutover(struct bf_session *session, uint64_t epoch,
@@ -560,8 +584,9 @@ int bf_session_cutover(struct bf_session *session, uint64_t epoch,
 
 	if (ret)
 		return ret;
+	session->data_links_done = true;
 	bf_wire_swap_cutover(&cutover);
-	ret = call(session, WIRE_CUTOVER, 0, &cutover, sizeof(cutover),
+	ret = call_control(session, WIRE_CUTOVER, 0, &cutover, sizeof(cutover),
 		   WIRE_CUTOVER_DONE, err);
 	if (!ret)
 		ret = bf_check_cutover_done(&session->answer, &done, err);

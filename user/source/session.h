@@ -6,7 +6,7 @@
  *		-> commit
  *
  * Threads: the job's thread walks, reads, commits and waits; the workers turn
- * slots into frames; the link's thread sends and receives. @lock guards what is
+ * slots into frames; each link's thread sends and receives. @lock guards what is
  * named below it and is never held while another lock is taken.
  */
 #ifndef BF_SOURCE_SESSION_H
@@ -27,18 +27,30 @@
 struct bf_workers;
 struct bf_compare;
 
+/* A SYNC, on one data link; reused once it has been sent. */
+struct bf_sync {
+	struct bf_link_item item;
+	struct bf_barrier *barrier;	/* that it goes with, or NULL */
+	struct {
+		struct wire_header header;
+		struct wire_sync body;
+	} frame;
+};
+
 /* A BARRIER, from being queued to its DURABLE. */
 struct bf_barrier {
 	struct bf_session *session;
 	struct bf_link_item item;
 	uint64_t sequence;
-	bool queued, on_wire, durable;	/* guarded by session->lock */
+	/* Guarded by session->lock. */
+	bool queued, on_wire, durable;
+	uint32_t unsent;		/* the BARRIER and its SYNCs */
+	uint64_t sent_ns;		/* the last of them */
 	bool whole_job;			/* the END of all disks */
 	uint32_t disk;			/* otherwise: of this one */
 	uint64_t through_bytes, through_blocks;
-	uint64_t sent_ns;		/* link's thread, read once durable */
-	struct wire_totals sent[WIRE_DISKS_MAX];	/* likewise */
 	struct wire_totals durable_totals[WIRE_DISKS_MAX];
+	struct bf_sync sync[WIRE_CONNECTIONS_MAX - 1];
 	struct {
 		struct wire_header header;
 		struct wire_barrier body;
@@ -59,6 +71,7 @@ struct bf_pass_disk {
 		struct wire_header header;
 		struct wire_begin body;
 	} begin_frame;
+	struct bf_sync sync[WIRE_CONNECTIONS_MAX - 1];
 };
 
 /* Disks whose extents are of one kind, while they begin together. */
@@ -70,17 +83,19 @@ struct bf_begin_group {
 };
 
 struct bf_session {
+	struct bf_session_options options;
 	struct bf_session_settings *settings;
 	struct bf_session_disk *disks;
 	uint32_t nr_disks;
-	bool read_only, claimed;
+	bool claimed;
 	bool spent;			/* something failed: close it */
 	struct wire_welcome welcome;
-	struct bf_link *link;
+	struct bf_bucket bucket;
+	struct bf_link *link;		/* control */
+	struct bf_link *data_links[WIRE_CONNECTIONS_MAX - 1];
+	uint32_t nr_data_links;
+	bool data_links_done;		/* the target ends them from now on */
 	struct bf_ring *ring;
-	int nice;
-	int (*begun)(void *context, struct bf_error *err);
-	void *begun_context;
 	struct bf_workers *workers;
 	int wake_fd;			/* readable: something happened */
 	_Atomic bool interrupted;
@@ -98,6 +113,8 @@ struct bf_session {
 	bool resyncing;			/* the disk at hand, by digests, ... */
 	uint64_t asked_to_bytes;	/* ... which were asked for to here */
 	uint64_t barriers;		/* queued since the claim */
+	uint64_t syncs;			/* BEGINs and BARRIERs since the claim */
+	struct wire_totals sent[WIRE_DISKS_MAX];	/* to the last durable one */
 	/* At the last one. */
 	uint64_t barrier_ns, barrier_raw_bytes, barrier_through_bytes;
 	uint64_t queued_raw_bytes;
@@ -108,13 +125,12 @@ struct bf_session {
 		uint8_t payload[sizeof(struct wire_open)];
 	} call;
 
-	/* The link's thread's: what it has sent since the claim. */
-	struct wire_totals sent[WIRE_DISKS_MAX];
-
 	pthread_mutex_t lock;
 	struct bf_slot *free_slots;
 	uint32_t nr_free_slots;
 	struct bf_barrier barrier[BF_BARRIERS];	/* sequence % BF_BARRIERS */
+	/* What goes between two barriers, by the first one's sequence. */
+	struct wire_totals interval[BF_BARRIERS + 1][WIRE_DISKS_MAX];
 	uint16_t awaited;		/* type of the answer to a call, or 0 */
 	bool answered;
 	struct bf_frame answer;
@@ -132,6 +148,22 @@ int bf_session_check(struct bf_session *session, struct bf_error *err);
  */
 void bf_session_wait(struct bf_session *session);
 void bf_session_listen(struct bf_session *session);
+/* One question, one answer: it lies in session->answer. After a failure there is
+ * no next call. */
+int bf_session_call(struct bf_session *session, struct bf_link *link,
+		    uint16_t type, uint16_t disk, const void *payload,
+		    uint32_t bytes, uint16_t answer, struct bf_error *err);
+/* A link's thread: it has come. */
+int bf_session_answer(struct bf_session *session, const struct bf_frame *frame,
+		      struct bf_error *err);
+/* A connection to the peer that was asked for. */
+int bf_session_connect(const struct bf_session_options *options,
+		       struct bf_transport **transport, struct bf_error *err);
+/* Takes over @transport, also on failure. */
+int bf_session_link(struct bf_session *session,
+		    const struct bf_link_handler *handler,
+		    struct bf_transport *transport, struct bf_link **link,
+		    struct bf_error *err);
 struct bf_slot *bf_session_take_slot(struct bf_session *session);
 void bf_session_give_slot(struct bf_session *session, struct bf_slot *slot);
 
@@ -150,11 +182,29 @@ int bf_workers_new(struct bf_workers **workers, unsigned int nr,
 void bf_workers_free(struct bf_workers *workers);
 void bf_workers_give(struct bf_workers *workers, struct bf_slot *slot);
 
+/* links.c: several links for the blocks of one session. */
+/* To be asked for in a claim, the control link included. */
+uint16_t bf_links_wanted(const struct bf_session *session);
+/* As many as this claim was granted. */
+int bf_links_open(struct bf_session *session,
+		  const struct wire_claimed *claimed, struct bf_error *err);
+void bf_links_close(struct bf_session *session);
+int bf_links_check(struct bf_session *session, struct bf_error *err);
+/* For the next slot. */
+struct bf_link *bf_links_pick(struct bf_session *session);
+/* The next sync point, on all data links; sent() as in struct bf_link_item. */
+void bf_links_sync(struct bf_session *session, struct bf_sync sync[],
+		   void (*sent)(struct bf_link_item *item));
+
 /* send.c: frames leave in order and are counted. */
 void bf_send_begin(struct bf_session *session, uint32_t disk,
 		   enum wire_pass_kind kind);
 void bf_send_slot(struct bf_session *session, struct bf_slot *slot);
+/* Its frame is made: the totals are known, it may leave. Any thread. */
+void bf_send_ready(struct bf_session *session, struct bf_slot *slot);
 void bf_send_barrier(struct bf_session *session, struct bf_barrier *barrier);
+/* Barrier @sequence is durable: session->sent is what went before it. */
+void bf_send_counted(struct bf_session *session, uint64_t sequence);
 
 /* commit.c: barriers, their answers, and what follows from these. */
 /* A step of the disk at hand, if one is due and possible. */

@@ -49,7 +49,10 @@ struct bf_slot {
 	struct bf_extent extents[BF_SLOT_EXTENTS_MAX];
 	uint32_t pending;		/* reads, and one while it is packed */
 
-	/* The worker's; the link's thread counts them when the frame is sent. */
+	struct bf_link *link;		/* that it leaves by */
+	uint32_t interval;		/* between which barriers */
+
+	/* The worker's. */
 	struct wire_totals totals;
 	struct bf_link_item item;
 

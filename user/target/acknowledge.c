@@ -181,6 +181,25 @@ static int prepare_apply(struct bf_target_session *s, struct bf_error *err)
 	return ret;
 }
 
+/* Where a block is larger than what connections may share, one must do. */
+static uint16_t wanted_connections(const struct bf_target_session *s,
+				   const struct wire_claim *m)
+{
+	for (uint32_t i = 0; i < s->nr_disks; i++)
+		if (s->disks[i]->target->align_bytes > WIRE_SHARED_BLOCK_BYTES)
+			return 1;
+	return m->connections;
+}
+
+static int grant_connections(struct bf_target_session *s,
+			     const struct wire_claim *m, struct bf_error *err)
+{
+	s->data_connections = bf_registry_take_connections(s->registry,
+						wanted_connections(s, m) - 1);
+	return bf_connections_new(&s->connections, s, m->epoch,
+				  1 + s->data_connections, err);
+}
+
 static int take_over(struct bf_target_session *s, const struct wire_claim *m,
 		     struct bf_error *err)
 {
@@ -195,6 +214,8 @@ static int take_over(struct bf_target_session *s, const struct wire_claim *m,
 					 &s->job_lock_fd, err);
 	if (!ret)
 		ret = prepare_apply(s, err);
+	if (!ret)
+		ret = grant_connections(s, m, err);
 	return ret ? ret : record_claim(s, m, err);
 }
 
@@ -204,9 +225,14 @@ static int claimed(struct bf_target_session *s, struct bf_error *err)
 		struct wire_claimed head;
 		uint8_t cookies[WIRE_DISKS_MAX][16];
 	} m = {
-		.head = { .epoch = s->epoch, .nr_disks = s->nr_disks },
+		.head = {
+			.epoch = s->epoch, .nr_disks = s->nr_disks,
+			.connections = 1 + s->data_connections,
+		},
 	};
 
+	memcpy(m.head.ticket, bf_connections_ticket(s->connections),
+	       sizeof(m.head.ticket));
 	bf_wire_swap_claimed(&m.head);
 	for (uint32_t i = 0; i < s->nr_disks; i++)
 		memcpy(m.cookies[i], s->ledger->disks[i].cookie, 16);
@@ -228,7 +254,7 @@ int session_claim(struct bf_target_session *s, const struct bf_frame *f,
 	if (ret)
 		return ret;
 	ret = take_over(s, &m, err);
-	bf_writer_claimed(s->registry, s->writer, ret ? NULL : s);
+	bf_writer_claimed(s->registry, s->writer, ret ? NULL : s, s->connections);
 	if (ret)
 		return ret;
 	if (!s->local)
@@ -303,10 +329,18 @@ static int durable(struct bf_target_session *s, uint64_t sequence,
 	bf_wire_swap_durable(&m.head);
 	for (uint32_t i = 0; i < s->nr_disks; i++) {
 		m.totals[i] = *bf_apply_totals(s->apply, i);
+		bf_connections_totals(s->connections, i, &m.totals[i]);
 		bf_wire_swap_totals(&m.totals[i]);
 	}
 	return session_reply(s, WIRE_DURABLE, 0, &m, (uint32_t)sizeof(m.head) +
 			     s->nr_disks * (uint32_t)sizeof(m.totals[0]), err);
+}
+
+/* What came by any connection: a flush of a disk is a flush of all its writes. */
+static int flush_all(struct bf_target_session *s, struct bf_error *err)
+{
+	bf_connections_hand_over(s->connections, s->apply);
+	return bf_apply_flush(s->apply, err);
 }
 
 int session_barrier(struct bf_target_session *s, const struct bf_frame *f,
@@ -319,9 +353,11 @@ int session_barrier(struct bf_target_session *s, const struct bf_frame *f,
 	if (!ret)
 		ret = check_barrier(s, &m, progress, err);
 	if (!ret)
+		ret = session_gather(s, err);
+	if (!ret)
 		ret = bf_fault(BF_FAULT_TARGET_FLUSH, err);
 	if (!ret)
-		ret = bf_apply_flush(s->apply, err);
+		ret = flush_all(s, err);
 	if (!ret)
 		ret = bf_fault(BF_FAULT_TARGET_FLUSHED, err);
 	if (!ret)
@@ -332,10 +368,25 @@ int session_barrier(struct bf_target_session *s, const struct bf_frame *f,
 		return ret;
 	s->last_barrier = m.sequence;
 	ret = durable(s, m.sequence, err);
+	bf_connections_pass(s->connections);
 	return ret ? ret : bf_fault(BF_FAULT_TARGET_DURABLE, err);
 }
 
 /* --- CUTOVER ----------------------------------------------------------------------- */
+
+static int late_blocks(const struct bf_target_session *s, struct bf_error *err)
+{
+	return bf_fail(err, BF_E_STATE, EPERM,
+		       "job %s can not cut over: blocks came after the last barrier; the peer's blkferry is faulty",
+		       s->job);
+}
+
+/* The data connections: nothing comes by them any more. */
+static int end_others(struct bf_target_session *s, struct bf_error *err)
+{
+	return bf_connections_close(s->connections, &s->sum) ?
+		late_blocks(s, err) : 0;
+}
 
 static int check_cutover(const struct bf_target_session *s,
 			 const struct wire_cutover *m, struct bf_error *err)
@@ -346,9 +397,7 @@ static int check_cutover(const struct bf_target_session *s,
 			       (unsigned long long)m->epoch,
 			       (unsigned long long)s->epoch);
 	if (bf_apply_unflushed(s->apply))
-		return bf_fail(err, BF_E_STATE, EPERM,
-			       "job %s can not cut over: blocks came after the last barrier; the peer's blkferry is faulty",
-			       s->job);
+		return late_blocks(s, err);
 	for (uint32_t i = 0; i < s->ledger->nr_disks; i++)
 		if (!s->ledger->disks[i].complete)
 			return bf_fail(err, BF_E_STATE, EPERM,
@@ -383,6 +432,8 @@ int session_cutover(struct bf_target_session *s, const struct bf_frame *f,
 
 	if (!ret)
 		ret = check_cutover(s, &m, err);
+	if (!ret)
+		ret = end_others(s, err);
 	if (ret)
 		return ret;
 	s->ledger->state = WIRE_JOB_CUT_OVER;

@@ -116,6 +116,26 @@ const struct wire_totals *bf_apply_totals(const struct bf_apply *apply,
 	return &apply->disks[disk].totals;
 }
 
+void bf_apply_add_totals(const struct bf_apply *apply, uint32_t disk,
+			 struct wire_totals *sum)
+{
+	const struct wire_totals *t = &apply->disks[disk].totals;
+
+	sum->data_bytes += t->data_bytes;
+	sum->zero_bytes += t->zero_bytes;
+	sum->extents += t->extents;
+	sum->frames += t->frames;
+	sum->checksum_sum += t->checksum_sum;
+}
+
+void bf_apply_take_unflushed(struct bf_apply *apply, struct bf_apply *from)
+{
+	for (uint32_t i = 0; i < apply->nr_disks; i++) {
+		apply->disks[i].unflushed |= from->disks[i].unflushed;
+		from->disks[i].unflushed = false;
+	}
+}
+
 bool bf_apply_unflushed(const struct bf_apply *apply)
 {
 	for (uint32_t i = 0; i < apply->nr_disks; i++)
@@ -249,6 +269,11 @@ static int settle(struct bf_apply *a, uint32_t disk, struct bf_error *err)
 int bf_apply_settle(struct bf_apply *apply, uint32_t disk, struct bf_error *err)
 {
 	return settle(apply, disk, err);
+}
+
+int bf_apply_settle_all(struct bf_apply *apply, struct bf_error *err)
+{
+	return settle(apply, ALL_DISKS, err);
 }
 
 /* --- writes ------------------------------------------------------------------ */

@@ -46,6 +46,7 @@ int bf_apply_data(struct bf_apply *apply, uint32_t disk,
 		  const struct bf_data_view *view, struct bf_error *err);
 /* Wait for the writes of @disk. */
 int bf_apply_settle(struct bf_apply *apply, uint32_t disk, struct bf_error *err);
+int bf_apply_settle_all(struct bf_apply *apply, struct bf_error *err);
 /* Wait for all writes, then flush every target written since the last time. */
 int bf_apply_flush(struct bf_apply *apply, struct bf_error *err);
 /* Collect completions, without waiting. */
@@ -55,5 +56,11 @@ bool bf_apply_unflushed(const struct bf_apply *apply);
 /* Since the beginning, by disk. */
 const struct wire_totals *bf_apply_totals(const struct bf_apply *apply,
 					  uint32_t disk);
+
+/* Of two that write to the same disks, neither of which writes now. */
+void bf_apply_add_totals(const struct bf_apply *apply, uint32_t disk,
+			 struct wire_totals *sum);
+/* What @from has written unflushed, @apply flushes. */
+void bf_apply_take_unflushed(struct bf_apply *apply, struct bf_apply *from);
 
 #endif /* BF_TARGET_APPLY_H */

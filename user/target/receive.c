@@ -17,7 +17,6 @@
 #include "target/session_private.h"
 
 #define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC)
-#define MAX_CONNECTIONS 1
 
 static void cleanup_ledger(struct bf_ledger **ledger)
 {
@@ -71,7 +70,6 @@ static int welcome(struct bf_target_session *s, const struct bf_ledger *ledger,
 	struct wire_welcome m = {
 		.magic = WIRE_MAGIC,
 		.version = version,
-		.max_connections = MAX_CONNECTIONS,
 		.features = s->features,
 		.last_epoch = ledger->last_epoch,
 		.cutover_epoch = ledger->cutover_epoch,
@@ -245,10 +243,15 @@ int session_begin(struct bf_target_session *s, const struct bf_frame *f,
 			       disk->target->name);
 	ret = bf_apply_settle(s->apply, f->disk, err);
 	if (!ret)
+		ret = session_gather(s, err);
+	if (!ret)
 		ret = bf_fault(BF_FAULT_TARGET_BEGIN, err);
+	if (ret)
+		return ret;
 	disk->begun = true;
 	disk->generation = m.generation;
-	return ret;
+	bf_connections_pass(s->connections);
+	return 0;
 }
 
 static int check_data(const struct bf_target_session *s,
@@ -277,6 +280,8 @@ int session_data(struct bf_target_session *s, const struct bf_frame *f,
 		ret = bf_check_data(f, disk->open.size_bytes, &s->view, err);
 	if (!ret)
 		ret = check_data(s, disk, &s->view.head, err);
+	if (!ret)
+		ret = session_check_shareable(s, disk, &s->view, err);
 	if (!ret)
 		ret = bf_fault(BF_FAULT_TARGET_DATA, err);
 	if (!ret)

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/cleanup.h"
 #include "lib/transport.h"
+#include "target/connections.h"
 #include "target/registry.h"
 #include "target/session.h"
 
@@ -40,6 +42,27 @@ int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
 	*pool = registry->pool;
 	pthread_mutex_unlock(&registry->lock);
 	return ret;
+}
+
+uint16_t bf_registry_take_connections(struct bf_registry *registry,
+				      uint16_t wanted)
+{
+	uint16_t nr;
+
+	pthread_mutex_lock(&registry->lock);
+	nr = BF_DATA_CONNECTIONS_MAX - registry->data_connections;
+	if (nr > wanted)
+		nr = wanted;
+	registry->data_connections += nr;
+	pthread_mutex_unlock(&registry->lock);
+	return nr;
+}
+
+void bf_registry_give_connections(struct bf_registry *registry, uint16_t nr)
+{
+	pthread_mutex_lock(&registry->lock);
+	registry->data_connections -= nr;
+	pthread_mutex_unlock(&registry->lock);
 }
 
 /* --- rules ------------------------------------------------------------------ */
@@ -435,8 +458,10 @@ int bf_writer_evict(struct bf_registry *registry, struct bf_writer *writer,
 		bf_target_session_cancel(writer->session, BF_CANCEL_STALE);
 	while (writer->session && wait_changed(registry, patience_ns))
 		;
-	if (writer->session)
+	if (writer->session) {
 		bf_target_session_cut_off(writer->session);
+		bf_connections_cut_off(writer->connections);
+	}
 	while (writer->session && wait_changed(registry, deadline_ns))
 		;
 	gone = !writer->session;
@@ -449,22 +474,39 @@ int bf_writer_evict(struct bf_registry *registry, struct bf_writer *writer,
 }
 
 void bf_writer_claimed(struct bf_registry *registry, struct bf_writer *writer,
-		       struct bf_target_session *session)
+		       struct bf_target_session *session,
+		       struct bf_connections *connections)
 {
 	pthread_mutex_lock(&registry->lock);
 	writer->claiming = false;
-	if (session)
+	if (session) {
 		writer->session = session;
+		writer->connections = bf_connections_get(connections);
+	}
 	pthread_cond_broadcast(&registry->changed);
 	pthread_mutex_unlock(&registry->lock);
+}
+
+struct bf_connections *bf_writer_connections(struct bf_registry *registry,
+					     struct bf_writer *writer)
+{
+	struct bf_connections *connections = NULL;
+
+	pthread_mutex_lock(&registry->lock);
+	if (writer->session)
+		connections = bf_connections_get(writer->connections);
+	pthread_mutex_unlock(&registry->lock);
+	return connections;
 }
 
 void bf_writer_release(struct bf_registry *registry, struct bf_writer *writer,
 		       const struct bf_target_session *session)
 {
 	pthread_mutex_lock(&registry->lock);
-	if (writer->session == session)
+	if (writer->session == session) {
 		writer->session = NULL;
+		bf_connections_put(bf_take_pointer(writer->connections));
+	}
 	pthread_cond_broadcast(&registry->changed);
 	pthread_mutex_unlock(&registry->lock);
 }

@@ -24,7 +24,9 @@
 #include "target/target.h"
 
 #define BF_LOCAL_PEER "local"
+#define BF_DATA_CONNECTIONS_MAX 16
 
+struct bf_connections;
 struct bf_target_session;
 struct bf_hold;
 struct bf_writer;
@@ -47,6 +49,7 @@ struct bf_registry {
 	struct bf_hold *holds;
 	struct bf_writer *writers;
 	struct bf_pool *pool;		/* made with the first writer */
+	uint16_t data_connections;	/* granted */
 };
 
 void bf_registry_init(struct bf_registry *registry);
@@ -56,6 +59,15 @@ void bf_registry_destroy(struct bf_registry *registry);
 /* The buffers that all sessions share; they live as long as the registry. */
 int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
 		     struct bf_error *err);
+
+/*
+ * Data connections, whose buffers are their own: there are only so many in all,
+ * so that memory grows with the jobs, not with what each would like to have.
+ * Return: how many of @wanted may be used until they are given back.
+ */
+uint16_t bf_registry_take_connections(struct bf_registry *registry,
+				      uint16_t wanted);
+void bf_registry_give_connections(struct bf_registry *registry, uint16_t nr);
 
 /* Is there a peer by that key? Its name, too. */
 bool bf_registry_peer(struct bf_registry *registry, const char *key,
@@ -104,6 +116,7 @@ struct bf_writer {
 	uint32_t users;			/* sessions and holds */
 	bool claiming;
 	struct bf_target_session *session;	/* may write; NULL: none may */
+	struct bf_connections *connections;	/* of it: a reference */
 };
 
 int bf_writer_get(struct bf_registry *registry, const char *peer,
@@ -113,7 +126,7 @@ void bf_writer_put(struct bf_registry *registry, struct bf_writer *writer);
 
 /*
  * Become the only claimant of the job, waiting for another one. Ends with
- * bf_writer_claimed, whose @session is the new writer or NULL.
+ * bf_writer_claimed, whose @session is the new writer, with @connections, or NULL.
  */
 int bf_writer_claim(struct bf_registry *registry, struct bf_writer *writer,
 		    uint64_t deadline_ns, struct bf_error *err);
@@ -121,7 +134,11 @@ int bf_writer_claim(struct bf_registry *registry, struct bf_writer *writer,
 int bf_writer_evict(struct bf_registry *registry, struct bf_writer *writer,
 		    uint64_t deadline_ns, struct bf_error *err);
 void bf_writer_claimed(struct bf_registry *registry, struct bf_writer *writer,
-		       struct bf_target_session *session);
+		       struct bf_target_session *session,
+		       struct bf_connections *connections);
+/* Of the present writer, a reference; NULL: there is none. */
+struct bf_connections *bf_writer_connections(struct bf_registry *registry,
+					     struct bf_writer *writer);
 /* The writer has no write in flight and starts none any more. */
 void bf_writer_release(struct bf_registry *registry, struct bf_writer *writer,
 		       const struct bf_target_session *session);

@@ -65,34 +65,54 @@ void session_disk_free(struct bf_target_session *s, struct session_disk *disk)
 }
 
 /* For the log, before apply is gone. */
-static void keep_totals(struct bf_target_session *s)
+static void keep_sum(struct bf_target_session *s)
 {
 	for (uint32_t i = 0; s->apply && i < s->nr_disks; i++) {
 		const struct wire_totals *t = bf_apply_totals(s->apply, i);
 
-		s->totals.data_bytes += t->data_bytes;
-		s->totals.zero_bytes += t->zero_bytes;
+		s->sum.data_bytes += t->data_bytes;
+		s->sum.zero_bytes += t->zero_bytes;
 	}
 }
 
-void session_release(struct bf_target_session *s)
+static void leave(struct bf_target_session *s, bool unflushed)
 {
-	keep_totals(s);
+	s->sum.received_bytes = bf_transport_received_bytes(s->transport);
+	s->joined = false;
+	bf_connections_leave(s->connections, s, &s->sum, unflushed);
+}
+
+bool session_release(struct bf_target_session *s)
+{
+	bool unflushed = s->apply && bf_apply_unflushed(s->apply);
+
+	keep_sum(s);
 	bf_frame_reader_lend(&s->reader, NULL);
 	bf_apply_free(s->apply);	/* waits out what is in flight */
 	s->apply = NULL;
+	if (s->joined)
+		leave(s, unflushed);
+	else if (s->connections && !session_is_data(s))
+		unflushed |= bf_connections_close(s->connections, &s->sum);
+	bf_registry_give_connections(s->registry, s->data_connections);
+	s->data_connections = 0;
 	if (s->job_lock_fd >= 0)
 		close(s->job_lock_fd);
 	s->job_lock_fd = -1;
 	if (s->writer)
 		bf_writer_release(s->registry, s->writer, s);
+	return unflushed;
 }
 
 void bf_target_session_end(struct bf_target_session *s)
 {
+	bool data = session_is_data(s);
+
 	session_release(s);
 	bf_digester_free(s->digester);
 	s->digester = NULL;
+	if (data)
+		session_return_disks(s);
 	while (s->nr_disks)
 		session_disk_free(s, s->disks[--s->nr_disks]);
 	if (s->writer)
@@ -100,6 +120,8 @@ void bf_target_session_end(struct bf_target_session *s)
 	s->writer = NULL;
 	bf_ledger_free(s->ledger);
 	s->ledger = NULL;
+	bf_connections_put(s->connections);
+	s->connections = NULL;
 }
 
 void bf_target_session_free(struct bf_target_session *s)
@@ -196,8 +218,21 @@ static int check_rules(struct bf_target_session *s, struct bf_error *err)
 	return ret;
 }
 
+/* One connection of a session does not outlive the others. */
+static int check_others(struct bf_target_session *s, struct bf_error *err)
+{
+	int ret = s->connections ? bf_connections_check(s->connections, err) : 0;
+
+	if (ret || !s->joined || !bf_connections_ended(s->connections))
+		return ret;
+	return bf_fail(err, BF_E_CONNECTION, ECONNRESET,
+		       "the session's control connection was closed");
+}
+
 static int check_cancelled(struct bf_target_session *s, struct bf_error *err)
 {
+	int ret;
+
 	switch (atomic_load(&s->cancel)) {
 	case BF_CANCEL_STALE:
 		return bf_fail(err, BF_E_STALE_SESSION, ESTALE,
@@ -207,8 +242,10 @@ static int check_cancelled(struct bf_target_session *s, struct bf_error *err)
 		return bf_fail(err, BF_E_CONNECTION, ESHUTDOWN,
 			       "the receiver is stopping; start it again and the job goes on");
 	default:
-		return check_rules(s, err);
+		break;
 	}
+	ret = check_others(s, err);
+	return ret ? ret : check_rules(s, err);
 }
 
 int session_reply(struct bf_target_session *s, uint16_t type, uint16_t disk,
@@ -337,6 +374,8 @@ static int next_frame(struct bf_target_session *s, struct bf_frame **frame,
 	if (ret)
 		return ret;
 	for (;;) {
+		if (s->joined && bf_connections_ended(s->connections))
+			return 0;
 		ret = check_cancelled(s, err);
 		if (ret)
 			return ret;
@@ -402,6 +441,10 @@ int bf_target_session_step(struct bf_target_session *s,
 		return session_cutover(s, frame, err);
 	case WIRE_DIGEST:
 		return session_digest(s, frame, err);
+	case WIRE_ATTACH:
+		return session_attach(s, frame, err);
+	case WIRE_SYNC:
+		return session_sync(s, frame, err);
 	case WIRE_PING:
 		return answer_ping(s, frame, err);
 	case WIRE_ERROR:
@@ -472,9 +515,10 @@ static void log_end(const struct bf_target_session *s, int ret,
 	char data[BF_UNIT_TEXT_BYTES], zero[BF_UNIT_TEXT_BYTES];
 	char wire[BF_UNIT_TEXT_BYTES];
 
-	bf_format_size(s->totals.data_bytes, data);
-	bf_format_size(s->totals.zero_bytes, zero);
-	bf_format_size(bf_transport_received_bytes(s->transport), wire);
+	bf_format_size(s->sum.data_bytes, data);
+	bf_format_size(s->sum.zero_bytes, zero);
+	bf_format_size(s->sum.received_bytes +
+		       bf_transport_received_bytes(s->transport), wire);
 	bf_log(ret ? BF_LOG_WARNING : s->local ? BF_LOG_INFO : BF_LOG_NOTICE,
 	       "%ssession of %s (%s) from %s ended: job %s, epoch %llu, %s written, %s zeroed, %s received, %s%s%s",
 	       s->local ? "" : "audit: ", s->peer_name, bf_transport_peer(s->transport), s->address,
@@ -493,6 +537,14 @@ static void say_error(struct bf_target_session *s, const struct bf_error *err)
 	bf_transport_finish(s->transport, deadline_ns);
 }
 
+/* One that was refused is no part of the session that it wanted to join. */
+static void fail_others(struct bf_target_session *s, int error,
+			const struct bf_error *err)
+{
+	if (s->joined || (s->connections && !session_is_data(s)))
+		bf_connections_fail(s->connections, error, err);
+}
+
 int bf_target_session_run(struct bf_target_session *s, struct bf_error *err)
 {
 	int ret = admit(s, err);
@@ -503,10 +555,14 @@ int bf_target_session_run(struct bf_target_session *s, struct bf_error *err)
 	}
 	if (!ret)
 		ret = serve(s, err);
+	if (ret)
+		fail_others(s, ret, err);
 	bf_target_session_end(s);
-	if (s->job[0])
+	if (s->job[0] && !session_is_data(s))	/* the control one speaks for it */
 		log_end(s, ret, err);
 	if (ret)
 		say_error(s, err);
+	else if (session_is_data(s))	/* its peer may still wait for frames */
+		bf_transport_finish(s->transport, bf_now_ns() + LINGER_NS);
 	return ret;
 }

@@ -7,6 +7,7 @@
 
 #include "lib/codec.h"
 #include "target/apply.h"
+#include "target/connections.h"
 #include "target/digest.h"
 #include "target/session.h"
 
@@ -50,13 +51,16 @@ struct bf_target_session {
 	uint32_t nr_disks;
 	struct bf_data_view view;
 
-	/* From CLAIM on. */
+	/* From CLAIM, or ATTACH, on. */
+	struct bf_connections *connections;
+	bool joined;			/* as a data connection */
+	uint16_t data_connections;	/* granted to this one */
 	struct bf_ledger *ledger;
 	struct bf_apply *apply;
 	int job_lock_fd;
 	uint64_t epoch;
 	uint64_t last_barrier;
-	struct wire_totals totals;	/* over all disks, for the log */
+	struct bf_connection_sum sum;	/* over all disks, for the log */
 	bool cut_over;
 };
 
@@ -72,8 +76,25 @@ int session_tick(void *session, struct bf_error *err);
 int session_disk(const struct bf_target_session *s, const struct bf_frame *frame,
 		 struct session_disk **disk, struct bf_error *err);
 void session_disk_free(struct bf_target_session *s, struct session_disk *disk);
-/* Give up the right to write, once nothing is in flight. */
-void session_release(struct bf_target_session *s);
+/* Give up the right to write, once nothing is in flight. Return: true if
+ * something was written that has not been flushed. */
+bool session_release(struct bf_target_session *s);
+
+/* attach.c */
+bool session_is_data(const struct bf_target_session *s);
+int session_attach(struct bf_target_session *s, const struct bf_frame *f,
+		   struct bf_error *err);
+int session_sync(struct bf_target_session *s, const struct bf_frame *f,
+		 struct bf_error *err);
+/* A data connection's disks, which close nothing. */
+void session_return_disks(struct bf_target_session *s);
+/* The control connection's next sync point: the others are there. */
+int session_gather(struct bf_target_session *s, struct bf_error *err);
+/* Where several connections write, none may touch a page of another's. */
+int session_check_shareable(struct bf_target_session *s,
+			    const struct session_disk *disk,
+			    const struct bf_data_view *view,
+			    struct bf_error *err);
 
 /* receive.c */
 int session_hello(struct bf_target_session *s, const struct bf_frame *f,
