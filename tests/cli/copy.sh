@@ -221,6 +221,28 @@ set_while_it_runs() {
 	cmp "$source" "$test_tmp/slow.img"
 }
 
+# What is left of 9 MiB or more takes its time, and cannot take less.
+read_rate_holds() {
+	local job copy start size=$((12 << 20))
+	head -c "$size" /dev/urandom >"$test_tmp/random.img"
+	truncate -s "$size" "$test_tmp/slow.img"
+	rm -rf "$test_tmp/slow.run" "$test_tmp/records" "$test_tmp"/slow.records
+	"$bf" copy "$test_tmp/random.img" "$test_tmp/slow.copy" \
+		--run-dir "$test_tmp/slow.run" --records-dir "$test_tmp/records" \
+		--read-rate 64K >"$test_tmp/slow.out" 2>&1 &
+	copy=$!
+	wait_until 20 socket_is_there
+	job=$(basename "$test_tmp"/slow.run/*.sock .sock)
+	expect_status 3 "$bf" set "$job" read-rate=fast --run-dir "$test_tmp/slow.run"
+	start=$(date +%s%N)
+	"$bf" set "$job" read-rate=4M --run-dir "$test_tmp/slow.run" --json >"$test_tmp/json"
+	eq "$(jq -c .limits.read_rate_bytes "$test_tmp/json")" $((4 << 20)) "read rate"
+	wait "$copy"
+	# One frame's worth was read, at most, before the limit was looked at.
+	[ $(($(date +%s%N) - start)) -ge 1000000000 ]
+	cmp "$test_tmp/random.img" "$test_tmp/slow.copy"
+}
+
 cut_over_stays() {
 	expect_status 7 copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/near.key"
 	grep -q 'receive --reopen' "$test_tmp/out"
@@ -314,6 +336,7 @@ run_case "a copy goes on after a lost receiver" receiver_goes :
 run_case "a target that is lost in the middle gets all again" receiver_goes lose_target
 run_case "over TLS to a receiver" over_tls
 run_case "limits are changed while it runs" set_while_it_runs
+run_case "no more is read a second than is allowed" read_rate_holds
 run_case "a target that was cut over is not written again" cut_over_stays
 run_case "a target that is not listed for this key" unlisted_target
 run_case "a source that the receiver does not know" unknown_source

@@ -95,6 +95,7 @@ static void nonsense_is_refused(void)
 		strcat(many, "mon 01:00-02:00 1M,");
 	refused("rate-windows", many);
 	refused("rate", "fast");
+	refused("read-rate", "fast");
 	refused("level", "20");
 	refused("interval", "31d");
 	refused("cores", "0");

@@ -18,7 +18,7 @@
 #include "lib/netlink.h"
 
 static char *extents_given, *peer_given, *key_given, *compression_given, *rate_given;
-static char *connections_given;
+static char *connections_given, *read_rate_given;
 static int whole_disk_given, insecure_torn_given, overwrite_given;
 static int resync_given;
 
@@ -41,6 +41,8 @@ static const struct poptOption options[] = {
 	{ "rate", 'r', POPT_ARG_STRING, &rate_given, 0,
 	  "of the network, 10M a second or 100Mbit; `blkferry set` changes it",
 	  "RATE" },
+	{ "read-rate", '\0', POPT_ARG_STRING, &read_rate_given, 0,
+	  "of the disk, 50M a second; `blkferry set` changes it", "RATE" },
 	{ "connections", '\0', POPT_ARG_STRING, &connections_given, 0,
 	  "to the receiver, for the blocks: 1 to 8", "N" },
 	{ "insecure-torn", '\0', POPT_ARG_NONE, &insecure_torn_given, 0,
@@ -114,6 +116,9 @@ static int set_up(struct bf_job_config *config, const struct cli *cli,
 				    compression_given, err);
 	if (!ret && rate_given)
 		ret = bf_limits_set(&config->limits, "rate", rate_given, err);
+	if (!ret && read_rate_given)
+		ret = bf_limits_set(&config->limits, "read-rate",
+				    read_rate_given, err);
 	if (!ret && connections_given)
 		ret = bf_field_connections(connections_given,
 					   &config->connections,

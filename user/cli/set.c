@@ -14,6 +14,7 @@ static const struct cli_column rows[] = {
 	{ "rate", "rate", CLI_TEXT },
 	{ "rate_now", "rate now", CLI_TEXT },
 	{ "rate_windows", "rate windows", CLI_TEXT },
+	{ "read_rate", "read rate", CLI_TEXT },
 	{ "level", "level", CLI_TEXT },
 	{ "interval_ns", "interval", CLI_TIME },
 	{ "cores", "cores", CLI_TEXT },
@@ -55,6 +56,7 @@ static const char *rate_word(const json_t *limits, const char *key, char *text)
 static int print_limits(const json_t *limits, struct bf_error *err)
 {
 	char rate[BF_UNIT_TEXT_BYTES], now[BF_UNIT_TEXT_BYTES];
+	char read_rate[BF_UNIT_TEXT_BYTES];
 	char level[32], cores[32];
 	json_auto_t *words = json_copy((json_t *)limits);
 	json_int_t nr = json_integer_value(json_object_get(limits, "cores"));
@@ -64,6 +66,8 @@ static int print_limits(const json_t *limits, struct bf_error *err)
 		json_string(rate_word(limits, "rate_bytes", rate)));
 	json_object_set_new(words, "rate_now",
 		json_string(rate_word(limits, "rate_bytes_now", now)));
+	json_object_set_new(words, "read_rate",
+		json_string(rate_word(limits, "read_rate_bytes", read_rate)));
 	json_object_set_new(words, "level", json_string(
 		level_word(json_integer_value(json_object_get(limits, "level")),
 			   level, sizeof(level))));
@@ -95,7 +99,7 @@ static int run(const struct cli *cli, struct bf_error *err)
 
 const struct cli_command cli_set = {
 	.name = "set", .arguments = "JOB KEY=VALUE...",
-	.summary = "change rate, rate-windows, level, interval or cores while it runs",
-	.min_arguments = 2, .max_arguments = 6,
+	.summary = "change rate, rate-windows, read-rate, level, interval or cores while it runs",
+	.min_arguments = 2, .max_arguments = 7,
 	.options = options, .run = run,
 };

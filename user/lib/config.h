@@ -15,6 +15,7 @@
  *	interval = 10s			from the end of a pass to the next
  *	rate = none			of the wire: "10M" a second, "100Mbit"
  *	rate-windows = none		"mon-fri 08:00-18:00 20Mbit, ..."
+ *	read-rate = none		of the disks, "50M" a second
  *	cores = all			used at most
  *	nice = 0			0..19, of the replicator
  *	connections = 4			1..8, to the receiver, for the blocks

@@ -126,6 +126,7 @@ static const struct bf_config_key job_keys[] = {
 	JOB("interval", limits.interval_ns, bf_field_interval),
 	JOB("rate", limits.rate_bytes, parse_rate_field),
 	JOB("rate-windows", limits, parse_windows_field),
+	JOB("read-rate", limits.read_rate_bytes, parse_rate_field),
 	JOB("cores", limits, parse_cores_field),
 	JOB("nice", nice, parse_nice_field),
 	JOB("connections", connections, bf_field_connections),

@@ -225,6 +225,8 @@ int bf_limits_set(struct bf_limits *limits, const char *key, const char *value,
 		ret = bf_parse_limit_rate(value, &limits->rate_bytes, err);
 	else if (!strcmp(key, "rate-windows"))
 		ret = bf_parse_windows(value, limits, err);
+	else if (!strcmp(key, "read-rate"))
+		ret = bf_parse_limit_rate(value, &limits->read_rate_bytes, err);
 	else if (!strcmp(key, "level") || !strcmp(key, "compression"))
 		ret = bf_parse_level(value, &limits->level, err);
 	else if (!strcmp(key, "interval"))
@@ -234,7 +236,7 @@ int bf_limits_set(struct bf_limits *limits, const char *key, const char *value,
 		ret = parse_cores(value, &limits->cores, err);
 	else
 		return bf_fail(err, BF_E_USAGE, EINVAL,
-			       "\"%.40s\" cannot be set: rate, rate-windows, level, interval and cores can",
+			       "\"%.40s\" cannot be set: rate, rate-windows, read-rate, level, interval and cores can",
 			       key);
 	return ret ? bf_fail_prefix(err, ret, "%s: ", key) : 0;
 }

@@ -31,6 +31,7 @@ struct bf_rate_window {
 
 struct bf_limits {
 	uint64_t rate_bytes;		/* of the wire, a second; 0: no limit */
+	uint64_t read_rate_bytes;	/* of the disks, a second; 0: no limit */
 	struct bf_rate_window windows[BF_RATE_WINDOWS_MAX];
 	size_t nr_windows;
 	int level;			/* BF_LEVEL_AUTO, 0, 1..19 */
@@ -38,7 +39,7 @@ struct bf_limits {
 	unsigned int cores;		/* used at most; 0: all */
 };
 
-/* Keys: rate, rate-windows, level (or compression), interval, cores. */
+/* Keys: rate, rate-windows, read-rate, level (or compression), interval, cores. */
 int bf_limits_set(struct bf_limits *limits, const char *key, const char *value,
 		  struct bf_error *err);
 /* "none" is 0. */

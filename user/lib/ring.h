@@ -25,6 +25,8 @@ int bf_ring_probe(struct bf_error *why);
 struct bf_ring_op {
 	int fd;
 	bool write;
+	bool background;		/* behind the I/O of others, where the
+					 * scheduler knows priorities */
 	uint32_t buffer;		/* index of a registered buffer */
 	uint32_t buffer_offset;		/* bytes into it */
 	uint32_t bytes;

@@ -16,6 +16,8 @@
 
 #define BATCH 32
 #define RETRY_MS 10
+/* Best effort, the lowest level: ioprio_set(2); older headers do not have it. */
+#define IOPRIO_BACKGROUND (2u << 13 | 7)
 
 struct uring {
 	struct io_uring uring;
@@ -125,6 +127,8 @@ static void uring_queue(struct bf_ring *ring, struct bf_ring_slot *slot)
 		io_uring_prep_fsync(sqe, slot->op.fd, IORING_FSYNC_DATASYNC);
 	else
 		prepare_transfer(ring, u, sqe, slot);
+	if (slot->op.background)
+		sqe->ioprio = IOPRIO_BACKGROUND;
 	io_uring_sqe_set_data(sqe, slot);
 }
 

@@ -194,6 +194,7 @@ static int start_piece(struct bf_compare *c, struct ask *ask, struct bf_error *e
 		.bytes = left < READ_BYTES ? left : READ_BYTES,
 		.offset_bytes = ask->range.extent.offset_bytes + ask->read_bytes,
 		.tag = index,
+		.background = true,
 	};
 	int ret = bf_ring_queue(c->ring, &op);
 
@@ -208,6 +209,7 @@ static int start_piece(struct bf_compare *c, struct ask *ask, struct bf_error *e
 	};
 	c->nr_pieces++;
 	ask->read_bytes += op.bytes;
+	bf_reads_count(c->session, op.bytes);
 	return 0;
 }
 
@@ -219,7 +221,8 @@ static int start_pieces(struct bf_compare *c, struct bf_error *err)
 		struct ask *ask = ask_at(c, i);
 
 		while (ask->range.compare && c->nr_pieces < READS && !ret &&
-		       ask->read_bytes < ask->range.extent.length_bytes)
+		       ask->read_bytes < ask->range.extent.length_bytes &&
+		       !bf_reads_wait_ns(c->session))
 			ret = start_piece(c, ask, err);
 	}
 	return ret;

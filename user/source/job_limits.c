@@ -18,6 +18,8 @@ static void apply(struct bf_job *job)
 	struct tm local;
 
 	atomic_store(&job->settings.level, job->limits.level);
+	atomic_store(&job->settings.read_rate_bytes,
+		     job->limits.read_rate_bytes);
 	if (localtime_r(&now, &local))
 		atomic_store(&job->settings.rate_bytes,
 			     bf_limits_rate_at(&job->limits, &local));
@@ -59,11 +61,13 @@ json_t *bf_job_limits_status(const struct bf_job *job)
 	char windows[BF_RATE_WINDOWS_BYTES];
 
 	bf_format_windows(limits, windows);
-	return json_pack("{sI, sI, ss, si, sI, si}",
+	return json_pack("{sI, sI, ss, sI, si, sI, si}",
 			 "rate_bytes", (json_int_t)limits->rate_bytes,
 			 "rate_bytes_now",
 			 (json_int_t)atomic_load(&job->settings.rate_bytes),
-			 "rate_windows", windows, "level", limits->level,
+			 "rate_windows", windows, "read_rate_bytes",
+			 (json_int_t)limits->read_rate_bytes,
+			 "level", limits->level,
 			 "interval_ns", (json_int_t)limits->interval_ns,
 			 "cores", (int)limits->cores);
 }
@@ -91,7 +95,7 @@ static int parse(const json_t *request, struct bf_limits *limits,
 		nr++;
 	}
 	return nr ? 0 : bf_fail(err, BF_E_USAGE, EINVAL,
-				"set what? rate=, rate-windows=, level=, interval= or cores=");
+				"set what? rate=, rate-windows=, read-rate=, level=, interval= or cores=");
 }
 
 int bf_job_set(struct bf_job *job, const json_t *request, json_t **answer,

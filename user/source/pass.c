@@ -131,7 +131,8 @@ static int wait_slot(struct pass *p, struct bf_slot **slot, struct bf_error *err
 		ret = turn(p, err);
 		if (ret)
 			return ret;
-		*slot = bf_session_take_slot(p->session);
+		*slot = bf_reads_wait_ns(p->session) ? NULL :
+			bf_session_take_slot(p->session);
 		if (*slot)
 			return 0;
 		bf_session_wait(p->session);
@@ -202,6 +203,7 @@ static int send_next(struct pass *p, uint32_t disk, struct bf_error *err)
 		bf_ranges_subtract(s->disks[disk].unsent, slot->extents,
 				   slot->nr_extents);
 	s->queued_raw_bytes += slot->raw_bytes;
+	bf_reads_count(s, slot->raw_bytes);
 	bf_send_slot(s, slot);
 	bf_read_release(s, slot);
 	bf_commit_step(s, disk);
@@ -390,6 +392,7 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 		return ret;
 	memset(result, 0, sizeof(*result));
 	session->resyncing = false;
+	session->hurry = kind == WIRE_PASS_LAST;
 	ret = begin_all(session, err);
 	result->begin_ns = bf_now_ns() - start_ns;
 	if (!ret && kind == WIRE_PASS_FULL && session->options.begun)

@@ -45,6 +45,7 @@ struct bf_session_disk {
 struct bf_session_settings {
 	_Atomic int level;		/* BF_LEVEL_AUTO, 0, 1..19 */
 	_Atomic uint64_t rate_bytes;	/* of the wire, a second; 0: no limit */
+	_Atomic uint64_t read_rate_bytes;	/* of the disks, likewise */
 };
 
 struct bf_session_options {

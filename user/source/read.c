@@ -45,6 +45,7 @@ static int queue_read(struct bf_session *s, struct bf_slot *slot,
 		.bytes = e->length_bytes,
 		.offset_bytes = e->offset_bytes,
 		.tag = tag_of(slot, last),
+		.background = !s->hurry,
 	};
 	int ret;
 

@@ -58,7 +58,9 @@ void bf_session_wait(struct bf_session *session)
 		  .events = POLLIN },
 	};
 
-	poll(fds, 3, -1);
+	poll(fds, 3, session->read_wait_ns ?
+	     (int)(session->read_wait_ns / BF_NSEC_PER_MSEC) + 1 : -1);
+	session->read_wait_ns = 0;
 }
 
 int bf_session_check(struct bf_session *session, struct bf_error *err)
@@ -486,6 +488,7 @@ int bf_session_open(struct bf_session **session,
 	s->disks = options->disks;
 	s->nr_disks = options->nr_disks;
 	bf_bucket_init(&s->bucket, &s->settings->rate_bytes);
+	bf_bucket_init(&s->read_bucket, &s->settings->read_rate_bytes);
 	s->rooms = MAP_FAILED;
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -522,6 +525,7 @@ void bf_session_close(struct bf_session *session)
 	free(session->slots);
 	if (session->wake_fd >= 0)
 		close(session->wake_fd);
+	bf_bucket_destroy(&session->read_bucket);
 	bf_bucket_destroy(&session->bucket);
 	pthread_mutex_destroy(&session->lock);
 	free(session);

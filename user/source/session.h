@@ -112,6 +112,10 @@ struct bf_session {
 	struct bf_extent *window;
 	bool resyncing;			/* the disk at hand, by digests, ... */
 	uint64_t asked_to_bytes;	/* ... which were asked for to here */
+	struct bf_bucket read_bucket;
+	uint64_t read_bytes;		/* not yet taken out of it */
+	uint64_t read_wait_ns;		/* until more may be read */
+	bool hurry;			/* under a freeze */
 	uint64_t barriers;		/* queued since the claim */
 	uint64_t syncs;			/* BEGINs and BARRIERs since the claim */
 	struct wire_totals sent[WIRE_DISKS_MAX];	/* to the last durable one */
@@ -166,6 +170,12 @@ int bf_session_link(struct bf_session *session,
 		    struct bf_error *err);
 struct bf_slot *bf_session_take_slot(struct bf_session *session);
 void bf_session_give_slot(struct bf_session *session, struct bf_slot *slot);
+
+/* reads.c: what the disks' own users leave to us. */
+/* Return: ns until more may be read, 0: now; bf_session_wait heeds it. */
+uint64_t bf_reads_wait_ns(struct bf_session *session);
+/* So much is being read. */
+void bf_reads_count(struct bf_session *session, uint64_t bytes);
 
 /* read.c: extents become blocks in slots. */
 /* Packs and queues. Return: 1, 0 if nothing is left, -EINPROGRESS (without
