@@ -41,6 +41,8 @@ options_of_track() {
 	eq "$(jq -c '[.ok, .tracker.name, .tracker.disk, .tracker.granularity_bytes, .tracker.size_bytes]' "$test_tmp/json")" \
 		"[true,\"web\",\"$name0\",65536,67108864]"
 	eq "$(stat_of web dirty_bytes)" $((64 << 20))
+	# So that no tracker is taken for a job's.
+	expect_status 3 blkferry track "$d0" --name web1:root
 }
 
 several_trackers() {

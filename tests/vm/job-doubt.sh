@@ -95,8 +95,8 @@ foreign_consumer() {
 	job_interval=1h
 	started
 	dd if=/dev/urandom of="$d0" bs=4k count=1 seek=100 oflag=direct conv=notrunc
-	consumer "begin move.disk $d0" "finish move.disk"
-	fails_saying 'another process has drained tracker move.disk' blkferry sync move
+	consumer "begin move:disk $d0" "finish move:disk"
+	fails_saying 'another process has drained tracker move:disk' blkferry sync move
 	status=0
 	wait "$(job_pid)" || status=$?
 	eq "$status" 1 "status of the run"

@@ -76,7 +76,7 @@ tracker_anew() {
 	begin_case
 	started
 	stop_job
-	blkferry untrack move.disk
+	blkferry untrack move:disk
 	put 502
 	start_job
 	went_on resync 'created anew'
@@ -127,7 +127,7 @@ resync_interrupted() {
 	begin_case
 	started
 	stop_job
-	blkferry untrack move.disk
+	blkferry untrack move:disk
 	spoil 0 12288
 	dd if=/dev/urandom of="$d0" bs=1M count=48 oflag=direct conv=notrunc 2>/dev/null
 	start_job

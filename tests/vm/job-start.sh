@@ -149,7 +149,7 @@ labels_are_shown() {
 	blkferry metrics --once >"$job_dir/metrics"
 	grep -q 'blkferry_job_info{job_name="move",state="ready".*description="the shop",labels="site=berlin"} 1' "$job_dir/metrics"
 	grep -qE '^blkferry_passes_total\{job_name="move"\} [1-9]' "$job_dir/metrics"
-	grep -qE '^blkferry_tracker_writes\{tracker="move.disk"' "$job_dir/metrics"
+	grep -qE '^blkferry_tracker_writes\{tracker="move:disk"' "$job_dir/metrics"
 }
 
 run_case "a plan says what the job costs, in text and JSON alike" plan_says_what_it_costs

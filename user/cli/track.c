@@ -26,11 +26,11 @@ static const struct poptOption options[] = {
 	POPT_TABLEEND
 };
 
-/* The module's names are letters, digits and "-_.:". */
+/* The module's names are letters, digits and "-_.:"; jobs have the colon. */
 static void make_name(char *name)
 {
 	for (; *name; name++) {
-		if (!isalnum((unsigned char)*name) && !strchr("-_.:", *name))
+		if (!isalnum((unsigned char)*name) && !strchr("-_.", *name))
 			*name = '_';
 	}
 }
@@ -44,6 +44,9 @@ static int choose_name(dev_t dev, char name[CLI_KERNEL_NAME_BYTES],
 		if (strlen(name_given) > BLKFERRY_NAME_MAX)
 			return cli_usage(err, "the name \"%.80s\" is longer than %d bytes",
 					 name_given, BLKFERRY_NAME_MAX);
+		if (strchr(name_given, ':'))
+			return cli_usage(err, "the name \"%.80s\" has a colon: the trackers of jobs are called JOB:DISK, choose another name",
+					 name_given);
 		strcpy(name, name_given);
 		return 0;
 	}

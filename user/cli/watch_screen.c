@@ -20,6 +20,7 @@
 #include "lib/cleanup.h"
 #include "lib/netlink.h"
 #include "lib/units.h"
+#include "source/job.h"
 
 #define MAP_COLUMNS_MAX 512
 #define MAP_WINDOWS_MAX 64	/* of a walk, each second and disk */
@@ -137,8 +138,7 @@ static void draw_map(struct screen *screen, const char *job, const char *disk)
 	if (columns > MAP_COLUMNS_MAX)
 		columns = MAP_COLUMNS_MAX;
 	if (!screen->nl || columns < 8 ||
-	    snprintf(name, sizeof(name), "%s.%s", job, disk) >=
-			(int)sizeof(name) ||
+	    bf_job_tracker_name(job, disk, name, &err) ||
 	    bf_tracker_find(screen->nl, name, &tracker, &err) ||
 	    !tracker.nr_sectors)
 		return;

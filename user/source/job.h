@@ -23,6 +23,7 @@
 #include <stdbool.h>
 
 #include <jansson.h>
+#include <linux/blkferry.h>
 
 #include "lib/config.h"
 #include "lib/error.h"
@@ -54,6 +55,14 @@ struct bf_job_options {
  */
 int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	       struct bf_error *err);
+
+/*
+ * The tracker of a job's disk: "JOB:DISK". Neither of the two names can have a
+ * colon in it, nor has any that the operator gives to a tracker, so that no
+ * tracker is taken for another one's. -ENAMETOOLONG with @err.
+ */
+int bf_job_tracker_name(const char *job, const char *disk,
+			char name[BLKFERRY_NAME_MAX + 1], struct bf_error *err);
 
 /* What a job that came to its end leaves: its last status, started, ended. */
 #define BF_JOB_REPORT_KIND "job-report"

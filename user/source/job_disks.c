@@ -87,18 +87,15 @@ void bf_job_close_disks(struct bf_job *job)
 
 /* ---- trackers ---- */
 
-static int tracker_name(const struct bf_job *job,
-			const struct bf_job_disk *disk,
+int bf_job_tracker_name(const char *job, const char *disk,
 			char name[BLKFERRY_NAME_MAX + 1], struct bf_error *err)
 {
-	int length = snprintf(name, BLKFERRY_NAME_MAX + 1, "%s.%s",
-			      job->config->name, disk->config->name);
+	int length = snprintf(name, BLKFERRY_NAME_MAX + 1, "%s:%s", job, disk);
 
 	return length <= BLKFERRY_NAME_MAX ? 0 :
 	       bf_fail(err, BF_E_CONFIG, ENAMETOOLONG,
 		       "the names of job %s and disk %s are together longer than %d letters: shorten one",
-		       job->config->name, disk->config->name,
-		       BLKFERRY_NAME_MAX - 1);
+		       job, disk, BLKFERRY_NAME_MAX - 1);
 }
 
 static bool fits(const struct bf_job_disk *disk)
@@ -183,7 +180,8 @@ static int track_disk(struct bf_job *job, struct bf_job_disk *disk,
 		      struct bf_error *err)
 {
 	char name[BLKFERRY_NAME_MAX + 1];
-	int ret = tracker_name(job, disk, name, err);
+	int ret = bf_job_tracker_name(job->config->name, disk->config->name,
+				      name, err);
 
 	if (ret)
 		return ret;
@@ -253,6 +251,8 @@ int bf_job_untrack(struct bf_job *job, struct bf_error *err)
 		int one = 0;
 
 		if (disk->extents)
+			one = bf_job_verify_forget(job, disk, err);
+		if (disk->extents && (!one || one == -ENOENT))
 			one = bf_tracker_delete(job->nl, disk->tracker.id, err);
 		/* Somebody was faster; the others are still to be deleted. */
 		if (one && one != -ENOENT)

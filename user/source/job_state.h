@@ -251,6 +251,9 @@ int bf_job_set(struct bf_job *job, const json_t *request, json_t **answer,
 	       struct bf_error *err);
 
 /* ---- job_verify.c ---- */
+/* The tracker that a verify left which was killed; none is no failure. */
+int bf_job_verify_forget(struct bf_job *job, const struct bf_job_disk *disk,
+			 struct bf_error *err);
 int bf_job_verify(struct bf_job *job, json_t **report, struct bf_error *err);
 
 /* ---- job_control.c: requests ---- */

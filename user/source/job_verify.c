@@ -2,7 +2,7 @@
 /*
  * Job, verify: digests of both sides flow in; "identical", or the blocks that
  * really differ, flow out. Never cries wolf: trackers of its own
- * (JOB.DISK.verify) say what was written meanwhile. A round is: drain them, a
+ * (JOB:DISK:verify) say what was written meanwhile. A round is: drain them, a
  * pass of the job, compare what is suspect. A block that differs and was
  * written since the drain stays suspect; one that was not has a strike, and
  * two strikes in a row are a difference: a write that was in flight over one
@@ -75,25 +75,43 @@ static int suspects_add(struct suspects *suspects, uint64_t offset_bytes,
 
 /* ---- the trackers of a verify ---- */
 
+static int verify_name(const struct bf_job_disk *disk,
+		       char name[BLKFERRY_NAME_MAX + 1], struct bf_error *err)
+{
+	int length = snprintf(name, BLKFERRY_NAME_MAX + 1, "%s:verify",
+			      disk->tracker.name);
+
+	return length <= BLKFERRY_NAME_MAX ? 0 :
+	       bf_fail(err, BF_E_CONFIG, ENAMETOOLONG,
+		       "the name of tracker %s is too long to add :verify: shorten the names of job or disk",
+		       disk->tracker.name);
+}
+
+int bf_job_verify_forget(struct bf_job *job, const struct bf_job_disk *disk,
+			 struct bf_error *err)
+{
+	char name[BLKFERRY_NAME_MAX + 1];
+	struct bf_tracker left;
+	int ret = verify_name(disk, name, err);
+
+	if (ret || bf_tracker_find(job->nl, name, &left, err))
+		return 0;
+	return bf_tracker_delete(job->nl, left.id, err);
+}
+
 static int open_tracker(struct bf_job *job, struct verify_disk *verify,
 			struct bf_error *err)
 {
 	struct bf_job_disk *disk = verify->disk;
 	char name[BLKFERRY_NAME_MAX + 1];
-	int ret;
+	int ret = verify_name(disk, name, err);
 
-	if (snprintf(name, sizeof(name), "%s.verify", disk->tracker.name) >=
-	    (int)sizeof(name))
-		return bf_fail(err, BF_E_CONFIG, ENAMETOOLONG,
-			       "the name of tracker %s is too long to add .verify: shorten the names of job or disk",
-			       disk->tracker.name);
-	/* Of a verify that was cut short. */
-	if (!bf_tracker_find(job->nl, name, &verify->tracker, err) &&
-	    bf_tracker_delete(job->nl, verify->tracker.id, err))
-		return -EBUSY;
-	ret = bf_tracker_create(job->nl, disk->fd, name,
-				disk->tracker.granularity_bytes, false,
-				&verify->tracker, err);
+	if (!ret)
+		ret = bf_job_verify_forget(job, disk, err);
+	if (!ret)
+		ret = bf_tracker_create(job->nl, disk->fd, name,
+					disk->tracker.granularity_bytes, false,
+					&verify->tracker, err);
 	if (ret)
 		return ret;
 	verify->created = true;
