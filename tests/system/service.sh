@@ -16,7 +16,7 @@ lay_out_files() {
 	mkdir -p "$work/files/t/tests/system" "$units/multi-user.target.wants"
 	cp "$tests_dir/lib.sh" "$work/files/t/tests/"
 	cp "$tests_dir/system/service.bash" "$work/files/t/tests/system/"
-	cp "$work"/debs/blkferry_*.deb "$work/files/t/blkferry.deb"
+	cp "$(system_debs)"/blkferry_*.deb "$work/files/t/blkferry.deb"
 	cat >"$units/test.service" <<-'END'
 		[Unit]
 		After=network.target dbus.service
@@ -28,8 +28,6 @@ lay_out_files() {
 }
 
 machine_is_made() {
-	mkdir -p "$work/debs"
-	tools/deb "$work/debs"
 	lay_out_files
 	system_image "$work" 3G
 }

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 # Runs in the root of a machine to be (tools/root's way: /src, /out). In: the
-# size of the disk, packages in /out/debs, files in /out/files. Out:
-# /out/disk.img with a DOS partition table, GRUB in front of the one partition,
-# and this root in it as ext4.
+# size of the disk, files in /out/files. Out: /out/disk.img with a DOS partition
+# table, GRUB in front of the one partition, and this root in it as ext4.
 set -eu
 size=$1
 uuid=3d4fa09c-6a1b-4f0e-9d52-0b1c7e0f5a11
 offset=1048576
 
-dpkg -i /out/debs/*.deb
 # How the root was made is no matter of the machine's.
 rm -f /etc/dpkg/dpkg.cfg.d/99mmdebstrap
+# Nobody reads these there: an emulated machine replicates a few MiB a second.
+find /usr/share/doc -mindepth 1 -maxdepth 1 ! -name 'blkferry*' -exec rm -rf {} +
+rm -rf /usr/share/locale/* /usr/share/info/* /var/cache/apt/* /var/lib/apt/lists/*
 cp -a /out/files/. /
 
 echo system >/etc/hostname

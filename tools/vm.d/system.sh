@@ -37,11 +37,39 @@ system_root() {
 	echo "$cache/$key"
 }
 
-# system_image DIR SIZE: DIR/disk.img from the packages in DIR/debs and the
+# What is made of the tree anew whenever it changes is not kept for long.
+forget_old() {
+	find "$cache/$1" -mindepth 1 -maxdepth 1 -mmin +1440 \
+		-exec rm -rf --one-file-system {} + 2>/dev/null || :
+}
+
+make_system_debs() { "$top/tools/deb" "$1" >&2; }
+
+# system_debs: prints the directory of the packages of this tree.
+system_debs() {
+	local key
+	key=debs/$(cd "$top" && find Kbuild Makefile LICENSES README.md dkms include \
+		kmod user tools/deb -type f -exec sha256sum {} + | sort | key_of)
+	forget_old debs
+	cached "$key" make_system_debs || return 1
+	echo "$cache/$key"
+}
+
+# system_installed: prints LAYER:ROOT, the machine's root with the packages.
+system_installed() {
+	local root debs key
+	root=$(system_root) && debs=$(system_debs) || return 1
+	key=layer/$(echo "$root $debs" | key_of)
+	forget_old layer
+	cached "$key" new_layer "$root" "$debs" sh -c 'dpkg -i /out/*.deb >&2' || return 1
+	echo "$cache/$key:$root"
+}
+
+# system_image DIR SIZE: DIR/disk.img with the packages of this tree and the
 # files in DIR/files, which are laid over the root as they are.
 system_image() {
 	local root
-	root=$(system_root) || return 1
+	root=$(system_installed) || return 1
 	in_root "$root" "$1" sh /src/tools/vm.d/system-image.sh "$2"
 }
 
