@@ -42,7 +42,7 @@ static const struct cli_column job_columns[] = {
 	{ "last_pass.raw_bytes", "last pass sent", CLI_SIZE },
 	{ "cutover.downtime_ns", "downtime", CLI_TIME },
 	{ "poweroff_in_ns", "power off in", CLI_TIME },
-	{ "reason.text", "failed", CLI_TEXT },
+	{ "reason.text", "why", CLI_TEXT },
 	{ "next_command", "go on with", CLI_TEXT },
 	{ "reason.next_command", "go on with", CLI_TEXT },
 	{ 0 },

@@ -48,6 +48,7 @@
  *	key = PATH
  *	records = DIR			default /var/lib/blkferry/target
  *	timeout = 30s
+ *	full-copies = 4			at once at this receiver
  *	[peer NAME]
  *	key = SHA256:...
  *	targets = NAME [NAME ...]
@@ -144,6 +145,7 @@ struct bf_receiver_config {
 	char key_path[BF_PATH_BYTES];
 	char records_dir[BF_PATH_BYTES];
 	uint64_t timeout_ns;
+	uint32_t full_copies;		/* at once */
 	struct bf_peer_config *peers;
 	size_t nr_peers;
 	struct bf_target_config *targets;

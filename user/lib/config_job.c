@@ -13,7 +13,6 @@
 #include "lib/moment.h"
 
 #define SECOND_NS 1000000000ull
-#define FULL_COPIES_MAX 64
 
 static int parse_then_field(const char *value, void *field, size_t bytes,
 			    struct bf_error *err)
@@ -24,20 +23,6 @@ static int parse_then_field(const char *value, void *field, size_t bytes,
 
 	job->then_given = !ret;
 	return ret;
-}
-
-static int parse_full_copies(const char *value, void *field, size_t bytes,
-			     struct bf_error *err)
-{
-	char *end;
-	unsigned long nr = strtoul(value, &end, 10);
-
-	if (*end || !nr || nr > FULL_COPIES_MAX)
-		return bf_fail(err, BF_E_CONFIG, EINVAL,
-			       "\"%.40s\" is not a number from 1 to %d", value,
-			       FULL_COPIES_MAX);
-	*(uint32_t *)field = nr;
-	return 0;
 }
 
 static int parse_start(const char *value, void *field, size_t bytes,
@@ -137,7 +122,7 @@ static const struct bf_config_key job_keys[] = {
 	JOB("compression", limits.level, bf_field_level),
 	JOB("whole-disk", whole_disk, bf_field_bool),
 	JOB("timeout", timeout_ns, bf_field_timeout),
-	JOB("full-copies", full_copies, parse_full_copies),
+	JOB("full-copies", full_copies, bf_field_full_copies),
 	JOB("start", start_s, parse_start),
 	JOB("pre-freeze", pre_freeze, bf_field_command),
 	JOB("pre-cutover", pre_cutover, bf_field_command),

@@ -93,6 +93,7 @@ static const struct bf_config_key receiver_keys[] = {
 	RECEIVER("key", key_path, bf_field_path),
 	RECEIVER("records", records_dir, bf_field_path),
 	RECEIVER("timeout", timeout_ns, bf_field_timeout),
+	RECEIVER("full-copies", full_copies, bf_field_full_copies),
 	{ 0 },
 };
 
@@ -121,6 +122,7 @@ void bf_receiver_config_defaults(struct bf_receiver_config *receiver)
 		.key_path = BF_DEFAULT_KEY_PATH,
 		.records_dir = BF_TARGET_RECORDS_DIR,
 		.timeout_ns = 30 * SECOND_NS,
+		.full_copies = 4,
 	};
 	snprintf(receiver->listen, sizeof(receiver->listen), ":%d",
 		 WIRE_DEFAULT_PORT);

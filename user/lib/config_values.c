@@ -16,6 +16,7 @@
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 #define TIMEOUT_MIN_NS 100000000ull
+#define FULL_COPIES_MAX 64
 
 bool bf_name_valid(const char *name)
 {
@@ -168,6 +169,20 @@ int bf_field_timeout(const char *value, void *field, size_t bytes,
 	if (!ret)
 		*(uint64_t *)field = ns;
 	return ret;
+}
+
+int bf_field_full_copies(const char *value, void *field, size_t bytes,
+			 struct bf_error *err)
+{
+	char *end;
+	unsigned long nr = strtoul(value, &end, 10);
+
+	if (*end || !nr || nr > FULL_COPIES_MAX)
+		return bf_fail(err, BF_E_CONFIG, EINVAL,
+			       "\"%.40s\" is not a number from 1 to %d", value,
+			       FULL_COPIES_MAX);
+	*(uint32_t *)field = nr;
+	return 0;
 }
 
 int bf_field_granularity(const char *value, void *field, size_t bytes,

@@ -71,7 +71,8 @@ enum bf_exit {
 	X(BF_E_STATE,		38, "wrong-state",	BF_EXIT_REFUSED)\
 	X(BF_E_RESYNC,		39, "resync-needed",	BF_EXIT_FAILED)	\
 	X(BF_E_CANCELLED,	40, "cancelled",	BF_EXIT_PARTIAL)\
-	X(BF_E_PLAN,		41, "plan",		BF_EXIT_REFUSED)
+	X(BF_E_PLAN,		41, "plan",		BF_EXIT_REFUSED)\
+	X(BF_E_QUEUED,		42, "queued",		BF_EXIT_PEER)
 
 enum bf_code {
 #define BF_ERROR_ENUM(constant, number, name, exit_code) constant = (number),

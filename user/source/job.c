@@ -27,6 +27,7 @@
 #define BACKOFF_MIN_NS (250 * BF_NSEC_PER_MSEC)
 #define BACKOFF_MAX_NS (750 * BF_NSEC_PER_MSEC)
 #define BACKOFF_TELL_NS (60 * BF_NSEC_PER_SEC)
+#define QUEUE_LOOK_NS (2 * BF_NSEC_PER_SEC)	/* is it our turn at the receiver? */
 #define ONE_SHOT_PATIENCE_NS (30 * BF_NSEC_PER_SEC)
 #define ONE_SHOT_TRIES 1000
 #define OFF_WAIT_SECONDS 5		/* to print a report, to sync the rest */
@@ -330,8 +331,11 @@ static void tell_loss(const struct bf_job *job, struct loss *loss,
 		return;
 	loss->told_ns = now_ns;
 	loss->code = why->code;
-	bf_warn("job %s: %s; trying again until it answers",
-		job->config->name, why->text);
+	if (why->code == BF_E_QUEUED)
+		bf_info("job %s: %s", job->config->name, why->text);
+	else
+		bf_warn("job %s: %s; trying again until it answers",
+			job->config->name, why->text);
 }
 
 /* Two thirds to four thirds of @ns. */
@@ -347,9 +351,11 @@ static uint64_t jittered(uint64_t ns)
 static void back_off(struct bf_job *job, struct loss *loss,
 		     const struct bf_error *why)
 {
-	uint64_t until_ns = bf_now_ns() + jittered(loss->wait_ns);
+	bool queued = why->code == BF_E_QUEUED;
+	uint64_t until_ns = bf_now_ns() +
+			    jittered(queued ? QUEUE_LOOK_NS : loss->wait_ns);
 
-	bf_job_set_reason(job, BF_JOB_CONNECTING, why);
+	bf_job_set_reason(job, queued ? BF_JOB_QUEUED : BF_JOB_CONNECTING, why);
 	tell_loss(job, loss, why);
 	while (!bf_job_ending(job) && bf_now_ns() < until_ns)
 		bf_job_sleep(job, until_ns);

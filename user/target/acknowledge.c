@@ -140,6 +140,14 @@ static int claim_disks(const struct bf_target_session *s,
 	return 0;
 }
 
+static bool is_complete(const struct bf_ledger *ledger)
+{
+	for (uint32_t i = 0; i < ledger->nr_disks; i++)
+		if (!ledger->disks[i].complete)
+			return false;
+	return true;
+}
+
 static int record_claim(struct bf_target_session *s, const struct wire_claim *m,
 			struct bf_error *err)
 {
@@ -151,6 +159,8 @@ static int record_claim(struct bf_target_session *s, const struct wire_claim *m,
 		ret = load_claimable(s, m->epoch, &ledger, err);
 	if (!ret)
 		ret = claim_disks(s, m, ledger, err);
+	if (!ret && !is_complete(ledger))
+		ret = bf_writer_take_turn(s->registry, s->writer, err);
 	if (ret)
 		return ret;
 	ledger->state = WIRE_JOB_SYNCING;
@@ -313,6 +323,8 @@ static int record_progress(struct bf_target_session *s, uint32_t nr,
 		if (progress[i].flags & WIRE_PROGRESS_COMPLETE)
 			d->complete = true;
 	}
+	if (is_complete(s->ledger))
+		bf_writer_end_turn(s->registry, s->writer);
 	return nr ? store(s, err) : 0;
 }
 

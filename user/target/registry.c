@@ -343,6 +343,7 @@ void bf_registry_set_rules(struct bf_registry *registry,
 	registry->nr_peers = config->nr_peers;
 	registry->targets = config->targets;
 	registry->nr_targets = config->nr_targets;
+	registry->full_copies = config->full_copies;
 	pthread_rwlock_unlock(&registry->rules_lock);
 	atomic_fetch_add(&registry->rules_version, 1);
 	drop_unconfigured(registry);
@@ -482,6 +483,8 @@ void bf_writer_claimed(struct bf_registry *registry, struct bf_writer *writer,
 	if (session) {
 		writer->session = session;
 		writer->connections = bf_connections_get(connections);
+	} else if (!writer->session) {
+		writer->whole = false;
 	}
 	pthread_cond_broadcast(&registry->changed);
 	pthread_mutex_unlock(&registry->lock);
@@ -499,6 +502,42 @@ struct bf_connections *bf_writer_connections(struct bf_registry *registry,
 	return connections;
 }
 
+static uint32_t full_copies_max(struct bf_registry *registry)
+{
+	uint32_t max;
+
+	pthread_rwlock_rdlock(&registry->rules_lock);
+	max = registry->full_copies;
+	pthread_rwlock_unlock(&registry->rules_lock);
+	return max;
+}
+
+int bf_writer_take_turn(struct bf_registry *registry, struct bf_writer *writer,
+			struct bf_error *err)
+{
+	uint32_t max = full_copies_max(registry), nr = 0;
+	bool taken;
+
+	pthread_mutex_lock(&registry->lock);
+	for (const struct bf_writer *w = registry->writers; w; w = w->next)
+		nr += w->whole && w != writer;
+	taken = !max || nr < max;
+	writer->whole |= taken;
+	pthread_mutex_unlock(&registry->lock);
+	if (taken)
+		return 0;
+	return bf_fail(err, BF_E_QUEUED, EAGAIN,
+		       "the receiver copies %u jobs whole already, as its full-copies allows: job %s waits for its turn",
+		       nr, writer->job);
+}
+
+void bf_writer_end_turn(struct bf_registry *registry, struct bf_writer *writer)
+{
+	pthread_mutex_lock(&registry->lock);
+	writer->whole = false;
+	pthread_mutex_unlock(&registry->lock);
+}
+
 void bf_writer_release(struct bf_registry *registry, struct bf_writer *writer,
 		       const struct bf_target_session *session)
 {
@@ -506,6 +545,7 @@ void bf_writer_release(struct bf_registry *registry, struct bf_writer *writer,
 	if (writer->session == session) {
 		writer->session = NULL;
 		bf_connections_put(bf_take_pointer(writer->connections));
+		writer->whole = false;
 	}
 	pthread_cond_broadcast(&registry->changed);
 	pthread_mutex_unlock(&registry->lock);

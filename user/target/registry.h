@@ -39,6 +39,7 @@ struct bf_registry {
 	size_t nr_peers;
 	const struct bf_target_config *targets;
 	size_t nr_targets;
+	uint32_t full_copies;		/* jobs at once; 0: any number */
 	_Atomic unsigned int rules_version;
 
 	const char *records_dir;	/* NULL: nothing is kept */
@@ -115,6 +116,7 @@ struct bf_writer {
 	char job[BF_NAME_BYTES];
 	uint32_t users;			/* sessions and holds */
 	bool claiming;
+	bool whole;			/* its targets are copied or compared whole */
 	struct bf_target_session *session;	/* may write; NULL: none may */
 	struct bf_connections *connections;	/* of it: a reference */
 };
@@ -139,6 +141,14 @@ void bf_writer_claimed(struct bf_registry *registry, struct bf_writer *writer,
 /* Of the present writer, a reference; NULL: there is none. */
 struct bf_connections *bf_writer_connections(struct bf_registry *registry,
 					     struct bf_writer *writer);
+/*
+ * Its targets are to be copied or compared whole, as so many at once are; from
+ * the end of that, or of its session, the next one's turn is. BF_E_QUEUED:
+ * others are at it, try again.
+ */
+int bf_writer_take_turn(struct bf_registry *registry, struct bf_writer *writer,
+			struct bf_error *err);
+void bf_writer_end_turn(struct bf_registry *registry, struct bf_writer *writer);
 /* The writer has no write in flight and starts none any more. */
 void bf_writer_release(struct bf_registry *registry, struct bf_writer *writer,
 		       const struct bf_target_session *session);
