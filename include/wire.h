@@ -19,6 +19,8 @@
  *	S BARRIER	what was sent before it		-> T DURABLE or ERROR
  *	S CUTOVER	the final commit message	-> T CUTOVER_DONE or ERROR
  *	S DIGEST	hash a range			-> T DIGESTS or ERROR
+ *	S MEASURE	bytes that mean nothing		-> T MEASURED if asked for
+ *	S REPORT	of a job that is cut over	-> T REPORTED or ERROR
  *	S/T PING	at any time after HELLO		-> PONG
  *	S/T ERROR	number and words; then the connection closes
  * and on a data connection
@@ -28,7 +30,8 @@
  *	S/T PING, ERROR	as above
  *
  * HELLO or ATTACH comes first. OPEN follows WELCOME. DIGEST needs its disk's
- * OPEN only. BEGIN, DATA, BARRIER and CUTOVER need CLAIM. A frame out of order, of an
+ * OPEN only. BEGIN, DATA, BARRIER and CUTOVER need CLAIM. MEASURE comes before
+ * it, REPORT after CUTOVER_DONE; both need their feature. A frame out of order, of an
  * unknown type, or whose length breaks its limit ends the connection with
  * ERROR; the length is checked before a byte of the payload is buffered.
  *
@@ -104,6 +107,8 @@
 
 #define WIRE_FEATURE_ZSTD	(1ull << 0)	/* DATA may be compressed */
 #define WIRE_FEATURE_GMAC	(1ull << 1)	/* DIGEST is understood */
+#define WIRE_FEATURE_MEASURE	(1ull << 2)	/* MEASURE is understood */
+#define WIRE_FEATURE_REPORT	(1ull << 3)	/* REPORT is understood */
 
 #define WIRE_NAME_BYTES		64	/* NUL-terminated, NUL-padded */
 #define WIRE_DISKS_MAX		256	/* in a job */
@@ -116,6 +121,8 @@
 #define WIRE_DIGEST_BYTES	16
 #define WIRE_DIGESTS_MAX	4096	/* in a DIGESTS frame */
 #define WIRE_ERROR_TEXT_MAX	512
+#define WIRE_MEASURE_MAX	(64u << 10)	/* bytes that mean nothing */
+#define WIRE_REPORT_TEXT_MAX	(256u << 10)
 #define WIRE_DEVICE_BYTES_MAX	(1ull << 62)
 #define WIRE_EPOCH_MAX		((1ull << 63) - 1)	/* of generations too */
 
@@ -140,7 +147,11 @@ enum wire_type {
 	WIRE_ATTACH = 18,
 	WIRE_ATTACHED = 19,
 	WIRE_SYNC = 20,
-	WIRE_TYPE_MAX = WIRE_SYNC,
+	WIRE_MEASURE = 21,
+	WIRE_MEASURED = 22,
+	WIRE_REPORT = 23,
+	WIRE_REPORTED = 24,
+	WIRE_TYPE_MAX = WIRE_REPORTED,
 };
 
 /* Every frame. 8 bytes. */
@@ -355,6 +366,34 @@ struct wire_digests {
 	uint32_t block_bytes;
 };
 
+#define WIRE_MEASURE_ANSWER	(1u << 0)	/* MEASURED is to follow */
+
+/* S -> T, 8 bytes and up to WIRE_MEASURE_MAX that are thrown away. */
+struct wire_measure {
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+/*
+ * T -> S, 16 bytes: payloads of the MEASURE frames that came after the first one
+ * since the last MEASURED, and the time from when that had come.
+ */
+struct wire_measured {
+	uint64_t bytes;
+	uint64_t time_ns;
+};
+
+/* S -> T, 8 bytes and text_bytes of JSON, one object. */
+struct wire_report {
+	uint32_t text_bytes;
+	uint32_t reserved;
+};
+
+/* T -> S, 8 bytes: it is kept. */
+struct wire_reported {
+	uint64_t reserved;
+};
+
 /* Both ways, 8 bytes, echoed. */
 struct wire_ping {
 	uint64_t cookie;
@@ -391,6 +430,10 @@ WIRE_ASSERT(wire_cutover_done, 16);
 WIRE_ASSERT(wire_digest, 24);
 WIRE_ASSERT(wire_digests, 16);
 WIRE_ASSERT(wire_ping, 8);
+WIRE_ASSERT(wire_measure, 8);
+WIRE_ASSERT(wire_measured, 16);
+WIRE_ASSERT(wire_report, 8);
+WIRE_ASSERT(wire_reported, 8);
 WIRE_ASSERT(wire_error, 8);
 
 #endif /* BF_WIRE_H */

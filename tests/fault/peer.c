@@ -12,6 +12,8 @@
  *	zero DISK GENERATION OFFSET LENGTH
  *	barrier [DISK GENERATION THROUGH [end | complete]]
  *	cutover EPOCH			digest DISK OFFSET LENGTH BYTE
+ *	measure				(three frames of 64 KiB and a question)
+ *	report TEXT
  *	header TYPE DISK LENGTH		(and nothing behind it)
  *	bytes COUNT BYTE		(as they are)
  *	wait				(for the next frame or the end)
@@ -79,6 +81,46 @@ static int do_digest(struct peer *p, char **w)
 	memset(fill, (int)strtol(w[4], NULL, 0), sizeof(fill));
 	return peer_digest(p, (uint16_t)atoi(w[1]), strtoull(w[2], NULL, 0),
 			   length, 4096, fill);
+}
+
+static int do_measure(struct peer *p, char **w)
+{
+	struct wire_measure m = { 0 };
+	struct wire_measured done;
+	struct bf_frame *frame;
+	int ret = 0;
+
+	memset(fill, 0, sizeof(m) + WIRE_MEASURE_MAX);
+	for (int i = 0; i < 3 && !ret; i++)
+		ret = peer_send(p, WIRE_MEASURE, 0, fill,
+				sizeof(m) + WIRE_MEASURE_MAX);
+	m.flags = WIRE_MEASURE_ANSWER;
+	bf_wire_swap_measure(&m);
+	if (!ret)
+		ret = peer_send(p, WIRE_MEASURE, 0, &m, sizeof(m));
+	if (!ret)
+		ret = peer_expect(p, WIRE_MEASURED, &frame);
+	if (!ret)
+		ret = bf_check_measured(frame, &done, &p->err);
+	if (!ret && (done.bytes != 3 * sizeof(m) + 2 * WIRE_MEASURE_MAX ||
+		     !done.time_ns))
+		ret = bf_fail(&p->err, BF_E_DIFFERS, EBADMSG,
+			      "%llu bytes were measured",
+			      (unsigned long long)done.bytes);
+	return ret;
+}
+
+static int do_report(struct peer *p, char **w)
+{
+	struct wire_report m = { .text_bytes = (uint32_t)strlen(w[1]) };
+	struct bf_frame *frame;
+	int ret;
+
+	bf_wire_swap_report(&m);
+	memcpy(fill, &m, sizeof(m));
+	memcpy(fill + sizeof(m), w[1], strlen(w[1]));
+	ret = peer_send(p, WIRE_REPORT, 0, fill, sizeof(m) + strlen(w[1]));
+	return ret ? ret : peer_expect(p, WIRE_REPORTED, &frame);
 }
 
 static int do_header(struct peer *p, char **w)
@@ -160,6 +202,7 @@ static const struct {
 	{ "data", 7, do_data }, { "zero", 5, do_zero },
 	{ "barrier", 1, do_barrier }, { "cutover", 2, do_cutover },
 	{ "digest", 5, do_digest }, { "header", 4, do_header },
+	{ "measure", 1, do_measure }, { "report", 2, do_report },
 	{ "bytes", 3, do_bytes }, { "wait", 1, do_wait },
 	{ "deaf", 1, do_deaf }, { "shut", 1, do_shut },
 };

@@ -45,7 +45,8 @@ static size_t put_hello(struct input *in)
 	struct wire_hello m = {
 		.magic = WIRE_MAGIC, .version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION,
-		.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC,
+		.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC |
+			    WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT,
 		.job = "job",
 	};
 

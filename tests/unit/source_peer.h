@@ -119,7 +119,8 @@ static inline int peer_hello(struct peer *p, const char *job)
 	struct wire_hello m = {
 		.magic = WIRE_MAGIC, .version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION,
-		.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC,
+		.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC |
+			    WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT,
 	};
 	struct bf_frame *frame;
 	int ret;

@@ -95,6 +95,23 @@ target_away() {
 	is_thawed "$job_dir/data.mnt"
 }
 
+# Stopped while nobody knows: no end that could be taken for a good one.
+stopped_while_asking() {
+	started_behind answer 20s end
+	cut_over --then hold &
+	echo $! >"$job_dir/cutover.pid"
+	wait "$(cat "$job_dir/cut_link.pid")"
+	kill -KILL "$(cat "$job_dir/receiver.pid")"
+	kill -TERM "$(job_pid)"
+	status=0
+	wait "$(job_pid)" || status=$?
+	eq "$status" 5 "status of the job"
+	grep -q 'is not known, so this source stays frozen' "$job_dir/move.log"
+	is_frozen "$job_dir/data.mnt"
+	blkferry thaw move
+	is_thawed "$job_dir/data.mnt"
+}
+
 # The replicator dies while it does not know: the next one finds out, and ends
 # the hold that nobody else would end.
 killed_while_asking() {
@@ -122,5 +139,6 @@ run_case "the message is lost: rolled back" message_lost
 run_case "the answer is lost before a thaw" answer_lost_thaw
 run_case "killed while it asks: the next one ends the hold" killed_while_asking
 run_case "no answer before a thaw" no_answer_thaw
+run_case "stopped while it asks: no success" stopped_while_asking
 run_case "the target is away: frozen until it is known" target_away
 run_case "the target is away, and a pause is asked for" target_away paused

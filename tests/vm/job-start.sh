@@ -30,7 +30,9 @@ plan_says_what_it_costs() {
 	set_up
 	plan --json >"$job_dir/plan"
 	jq -e '.go and .figures.copy_ns > 0 and .figures.resync_ns > 0
-		and .figures.disks[0].read_rate > 0' "$job_dir/plan"
+		and .figures.disks[0].read_rate > 0 and .figures.link_rate > 0
+		and .figures.link_rtt_ns > 0 and .figures.downtime_ns > 0' "$job_dir/plan"
+	jq -e '.findings[] | select(.check == "link" and .severity == "info")' "$job_dir/plan"
 	jq -e '[.findings[] | select(.severity != "info" and .cure == null)] == []' "$job_dir/plan"
 	jq -e '.findings[] | select(.check == "receiver" and .severity == "info")' "$job_dir/plan"
 	jq -e ".findings[] | select(.check == \"mounted\" and .subject == \"$job_dir/data.mnt\")" "$job_dir/plan"
@@ -71,12 +73,18 @@ rehearsal_ends() {
 	eq "$(figure .mode)" delta "how the next run goes on"
 }
 
+# The job is not to inherit the lock that it waits for.
+without_slot() {
+	exec {slot}>&-
+	exec "$@"
+}
+
 waits_for_its_turn() {
 	set_up 'full-copies = 1'
 	mkdir -p /run/blkferry
 	exec {slot}>/run/blkferry/full-copy.0
 	flock "$slot"
-	start_job
+	start_job without_slot
 	wait_until 30 state_is queued
 	eq "$(figure .passes)" 0
 	exec {slot}>&-
@@ -125,6 +133,10 @@ ended_job_leaves_a_report() {
 	jq -e '.state == "done" and .cutover.downtime_ns > 0 and .passes >= 2
 		and .disks[0].name == "disk" and .started <= .ended' "$job_dir/left"
 	blkferry report move --records-dir "$job_dir/source" | grep -q '^ *frozen for '
+	# The receiver has the same, but for the moment at which it was made.
+	blkferry report move --config "$job_dir/receiver.conf" --json >"$job_dir/received"
+	eq "$(jq -c .cutover "$job_dir/received")" "$(jq -c .cutover "$job_dir/left")"
+	eq "$(jq -r .peer "$job_dir/received")" source
 }
 
 failing_hook_stops_it() {

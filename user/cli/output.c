@@ -27,6 +27,17 @@ static const json_t *look_up(const json_t *row, const char *key)
 	return row;
 }
 
+/* Some of it was said by a peer: no control characters on a terminal. */
+static char *printable(const char *text)
+{
+	char *copy = strdup(text);
+
+	for (char *c = copy; c && *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	return copy;
+}
+
 static char *join_list(const json_t *list)
 {
 	char *text = NULL;
@@ -83,7 +94,7 @@ char *cli_cell(const struct cli_column *column, const json_t *row)
 	if (json_is_array(value))
 		return join_list(value);
 	if (json_is_string(value) && *json_string_value(value))
-		return strdup(json_string_value(value));
+		return printable(json_string_value(value));
 	return strdup("-");
 }
 
@@ -147,6 +158,17 @@ int cli_print_table(FILE *out, const struct cli_column *columns,
 	scols_unref_table(table);
 	return ret ? bf_fail(err, BF_E_SYSTEM, -ret, "cannot print a table: %s",
 			     strerror(-ret)) : 0;
+}
+
+int cli_print_part(FILE *out, const struct cli_column *columns,
+		   const json_t *object, const char *key, struct bf_error *err)
+{
+	const json_t *rows = json_object_get(object, key);
+
+	if (!json_array_size(rows))
+		return 0;
+	fputc('\n', out);
+	return cli_print_table(out, columns, rows, err);
 }
 
 static size_t header_width(const struct cli_column *columns)

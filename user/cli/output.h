@@ -38,6 +38,9 @@ int cli_print_table(FILE *out, const struct cli_column *columns,
 /* One row, a line for each column; what has no value is left out. */
 int cli_print_fields(FILE *out, const struct cli_column *columns,
 		     const json_t *row, struct bf_error *err);
+/* The rows at @key of @object as a table below an empty line, if there are any. */
+int cli_print_part(FILE *out, const struct cli_column *columns,
+		   const json_t *object, const char *key, struct bf_error *err);
 /* A new object or array with the columns' keys, in their order, no others. */
 json_t *cli_select_row(const struct cli_column *columns, const json_t *row);
 json_t *cli_select_rows(const struct cli_column *columns, const json_t *rows);

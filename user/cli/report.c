@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * report: the record that a job left when it ended flows in, what was copied
- * and how long it was frozen flows out, as text and JSON from the same rows.
+ * report: the record that a job left when it ended, at its source or, by the
+ * cutover, at its receiver, flows in; what was copied and how long it was frozen
+ * flows out, as text and JSON from the same rows.
  */
+#include <errno.h>
+#include <glob.h>
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/jobs.h"
 #include "cli/output.h"
@@ -11,7 +16,13 @@
 #include "lib/record.h"
 #include "source/job.h"
 
-static const struct poptOption options[] = { POPT_TABLEEND };
+static char *config_given;
+
+static const struct poptOption options[] = {
+	{ "config", 'c', POPT_ARG_STRING, &config_given, 0,
+	  "the receiver's file (default " BF_RECEIVER_CONF ")", "FILE" },
+	POPT_TABLEEND
+};
 
 static const struct cli_column columns[] = {
 	{ "job", "job", CLI_TEXT },
@@ -20,6 +31,7 @@ static const struct cli_column columns[] = {
 	{ "state", "ended as", CLI_TEXT },
 	{ "started", "last started", CLI_TEXT },
 	{ "ended", "ended", CLI_TEXT },
+	{ "peer", "from", CLI_TEXT },
 	{ "receiver", "receiver", CLI_TEXT },
 	{ "mode", "mode", CLI_TEXT },
 	{ "mode_reason", "because", CLI_TEXT },
@@ -30,9 +42,12 @@ static const struct cli_column columns[] = {
 	{ "cutover.downtime_ns", "frozen for", CLI_TIME },
 	{ "cutover.dirty_bytes_at_freeze", "dirty at freeze", CLI_SIZE },
 	{ "cutover.rounds", "confirm rounds", CLI_COUNT },
+	{ "verified.at", "last verified", CLI_TEXT },
+	{ "verified.equal", "equal then", CLI_BOOL },
 	{ "disks", NULL, CLI_TEXT },
 	{ "cutover", NULL, CLI_TEXT },
 	{ "last_pass", NULL, CLI_TEXT },
+	{ "verified", NULL, CLI_TEXT },
 	{ 0 },
 };
 
@@ -41,6 +56,7 @@ static const struct cli_column disk_columns[] = {
 	{ "device", "device", CLI_TEXT },
 	{ "target", "target", CLI_TEXT },
 	{ "size_bytes", "size", CLI_SIZE },
+	{ "skipped_bytes", "skipped", CLI_SIZE },
 	{ 0 },
 };
 
@@ -54,28 +70,72 @@ static int print_report(const struct cli *cli, const json_t *body,
 		return 0;
 	}
 	ret = cli_print_fields(stdout, columns, body, err);
-	putchar('\n');
-	return ret ? ret : cli_print_table(stdout, disk_columns,
-					   json_object_get(body, "disks"), err);
+	return ret ? ret : cli_print_part(stdout, disk_columns, body, "disks",
+					  err);
+}
+
+static int print_file(const struct cli *cli, const char *path,
+		      struct bf_error *err)
+{
+	json_t *body;
+	int ret = bf_record_load(path, BF_JOB_REPORT_KIND, &body, err);
+
+	if (ret)
+		return ret;
+	ret = print_report(cli, body, err);
+	json_decref(body);
+	return ret;
+}
+
+/* Where a receiver on this host, if there is one, keeps its records. */
+static void receiver_records(const struct cli *cli, char path[BF_PATH_BYTES])
+{
+	const char *file = config_given ? config_given : BF_RECEIVER_CONF;
+	struct bf_receiver_config config;
+	struct bf_error err;
+
+	snprintf(path, BF_PATH_BYTES, "%s", cli->records_dir ? cli->records_dir :
+		 BF_TARGET_RECORDS_DIR);
+	if (cli->records_dir || bf_receiver_config_load(file, &config, &err))
+		return;
+	snprintf(path, BF_PATH_BYTES, "%s", config.records_dir);
+	bf_receiver_config_free(&config);
+}
+
+/* Each source that had a job of this name; that letters are all it has of a
+ * pattern was checked. */
+static int print_received(const struct cli *cli, const char *name,
+			  struct bf_error *err)
+{
+	char records[BF_PATH_BYTES], pattern[PATH_MAX];
+	glob_t found = { 0 };
+	int ret = 0;
+
+	receiver_records(cli, records);
+	snprintf(pattern, sizeof(pattern),
+		 "%s/reports/%s.????????????????.json", records, name);
+	if (glob(pattern, 0, NULL, &found))
+		ret = bf_fail(err, BF_E_NOT_FOUND, ENOENT,
+			      "no job %s has left a report here: look on the other host, or is it running still (`blkferry status %s`)?",
+			      name, name);
+	for (size_t i = 0; !ret && i < found.gl_pathc; i++)
+		ret = print_file(cli, found.gl_pathv[i], err);
+	globfree(&found);
+	return ret;
 }
 
 static int run(const struct cli *cli, struct bf_error *err)
 {
 	const char *name = cli->arguments[0];
 	char path[BF_PATH_BYTES];
-	json_t *body;
 	int ret = cli_check_job_name(name, err);
 
 	if (ret)
 		return ret;
 	bf_job_report_path(cli->records_dir ? cli->records_dir :
 			   BF_SOURCE_RECORDS_DIR, name, path);
-	ret = bf_record_load(path, BF_JOB_REPORT_KIND, &body, err);
-	if (ret)
-		return ret;
-	ret = print_report(cli, body, err);
-	json_decref(body);
-	return ret;
+	return access(path, F_OK) ? print_received(cli, name, err) :
+				    print_file(cli, path, err);
 }
 
 const struct cli_command cli_report = {

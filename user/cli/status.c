@@ -68,17 +68,6 @@ static const struct cli_column filesystem_columns[] = {
 
 /* --- text --- */
 
-static int print_part(const json_t *status, const char *key,
-		      const struct cli_column *columns, struct bf_error *err)
-{
-	const json_t *rows = json_object_get(status, key);
-
-	if (!json_array_size(rows))
-		return 0;
-	putchar('\n');
-	return cli_print_table(stdout, columns, rows, err);
-}
-
 static int print_job(const json_t *status, struct bf_error *err)
 {
 	const json_t *job = json_object_get(status, "job");
@@ -91,9 +80,11 @@ static int print_job(const json_t *status, struct bf_error *err)
 	       " (the replicator is gone, its guardian answers)" : "");
 	ret = cli_print_fields(stdout, job_columns, status, err);
 	if (!ret)
-		ret = print_part(status, "disks", disk_columns, err);
+		ret = cli_print_part(stdout, disk_columns, status, "disks",
+				     err);
 	if (!ret)
-		ret = print_part(status, "filesystems", filesystem_columns, err);
+		ret = cli_print_part(stdout, filesystem_columns, status,
+				     "filesystems", err);
 	return ret;
 }
 

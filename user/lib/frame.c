@@ -71,6 +71,18 @@ static const struct message {
 			    sizeof(struct wire_attached), false },
 	[WIRE_SYNC] = { "SYNC", TO_TARGET, sizeof(struct wire_sync),
 			sizeof(struct wire_sync), false },
+	[WIRE_MEASURE] = { "MEASURE", TO_TARGET, sizeof(struct wire_measure),
+			   sizeof(struct wire_measure) + WIRE_MEASURE_MAX,
+			   false },
+	[WIRE_MEASURED] = { "MEASURED", TO_SOURCE,
+			    sizeof(struct wire_measured),
+			    sizeof(struct wire_measured), false },
+	[WIRE_REPORT] = { "REPORT", TO_TARGET, sizeof(struct wire_report) + 2,
+			  sizeof(struct wire_report) + WIRE_REPORT_TEXT_MAX,
+			  false },
+	[WIRE_REPORTED] = { "REPORTED", TO_SOURCE,
+			    sizeof(struct wire_reported),
+			    sizeof(struct wire_reported), false },
 };
 
 static const struct message *message_of(uint16_t type)

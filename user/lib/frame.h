@@ -104,6 +104,9 @@ void bf_wire_swap_digest(struct wire_digest *m);
 void bf_wire_swap_digests(struct wire_digests *m);
 void bf_wire_swap_ping(struct wire_ping *m);
 void bf_wire_swap_error(struct wire_error *m);
+void bf_wire_swap_measure(struct wire_measure *m);
+void bf_wire_swap_measured(struct wire_measured *m);
+void bf_wire_swap_report(struct wire_report *m);
 
 int bf_check_hello(const struct bf_frame *f, struct wire_hello *m, struct bf_error *err);
 int bf_check_welcome(const struct bf_frame *f, struct wire_welcome *m, struct bf_error *err);
@@ -145,6 +148,13 @@ int bf_check_digest(const struct bf_frame *f, uint64_t device_bytes,
 int bf_check_digests(const struct bf_frame *f, struct wire_digests *m,
 		     const uint8_t **digests, struct bf_error *err);
 int bf_check_ping(const struct bf_frame *f, struct wire_ping *m, struct bf_error *err);
+int bf_check_measure(const struct bf_frame *f, struct wire_measure *m,
+		     struct bf_error *err);
+int bf_check_measured(const struct bf_frame *f, struct wire_measured *m,
+		      struct bf_error *err);
+/* *text: m->text_bytes of it, whatever they say. */
+int bf_check_report(const struct bf_frame *f, struct wire_report *m,
+		    const char **text, struct bf_error *err);
 /* Turns the peer's ERROR into *err; always fails. */
 int bf_check_error(const struct bf_frame *f, struct bf_error *err);
 
@@ -156,7 +166,7 @@ enum bf_ladder_state {
 	BF_LADDER_HELLO,		/* waiting for HELLO */
 	BF_LADDER_OPEN,			/* WELCOME sent; OPEN, DIGEST, CLAIM */
 	BF_LADDER_CLAIMED,		/* may write */
-	BF_LADDER_CUT_OVER,		/* DIGEST and PING only */
+	BF_LADDER_CUT_OVER,		/* DIGEST, REPORT and PING only */
 	BF_LADDER_ATTACHED,		/* a data connection */
 };
 /* Return: 0 and the new *state, or -EPROTO with @err. */

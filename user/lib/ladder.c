@@ -23,7 +23,8 @@ static const struct {
 	},
 	[BF_LADDER_OPEN] = {
 		"before CLAIM",
-		BIT(WIRE_OPEN) | BIT(WIRE_DIGEST) | BIT(WIRE_CLAIM) | ALWAYS,
+		BIT(WIRE_OPEN) | BIT(WIRE_DIGEST) | BIT(WIRE_CLAIM) |
+		BIT(WIRE_MEASURE) | ALWAYS,
 	},
 	[BF_LADDER_CLAIMED] = {
 		"after CLAIM",
@@ -32,7 +33,7 @@ static const struct {
 	},
 	[BF_LADDER_CUT_OVER] = {
 		"after CUTOVER",
-		BIT(WIRE_DIGEST) | ALWAYS,
+		BIT(WIRE_DIGEST) | BIT(WIRE_REPORT) | ALWAYS,
 	},
 	[BF_LADDER_ATTACHED] = {
 		"on a data connection",

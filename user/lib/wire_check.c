@@ -467,6 +467,44 @@ int bf_check_ping(const struct bf_frame *f, struct wire_ping *m,
 	return ret;
 }
 
+int bf_check_measure(const struct bf_frame *f, struct wire_measure *m,
+		     struct bf_error *err)
+{
+	int ret = take(f, m, sizeof(*m), err);
+
+	if (ret)
+		return ret;
+	bf_wire_swap_measure(m);
+	if ((m->flags & ~WIRE_MEASURE_ANSWER) || m->reserved)
+		return bad(f, err, "unknown flags");
+	return 0;
+}
+
+int bf_check_measured(const struct bf_frame *f, struct wire_measured *m,
+		      struct bf_error *err)
+{
+	int ret = take(f, m, sizeof(*m), err);
+
+	if (!ret)
+		bf_wire_swap_measured(m);
+	return ret;
+}
+
+int bf_check_report(const struct bf_frame *f, struct wire_report *m,
+		    const char **text, struct bf_error *err)
+{
+	int ret = take(f, m, sizeof(*m), err);
+
+	if (ret)
+		return ret;
+	bf_wire_swap_report(m);
+	if (m->text_bytes > WIRE_REPORT_TEXT_MAX || m->reserved ||
+	    f->length != sizeof(*m) + m->text_bytes)
+		return bad(f, err, "a length that is not the sum of its parts");
+	*text = (const char *)f->payload + sizeof(*m);
+	return 0;
+}
+
 /* A peer's words end up on terminals and in logs: no control characters. */
 static void copy_words(char *to, size_t room, const uint8_t *from, size_t bytes)
 {

@@ -177,6 +177,24 @@ void bf_wire_swap_ping(struct wire_ping *m)
 	SWAP64(m->cookie);
 }
 
+void bf_wire_swap_measure(struct wire_measure *m)
+{
+	SWAP32(m->flags);
+	SWAP32(m->reserved);
+}
+
+void bf_wire_swap_measured(struct wire_measured *m)
+{
+	SWAP64(m->bytes);
+	SWAP64(m->time_ns);
+}
+
+void bf_wire_swap_report(struct wire_report *m)
+{
+	SWAP32(m->text_bytes);
+	SWAP32(m->reserved);
+}
+
 void bf_wire_swap_error(struct wire_error *m)
 {
 	SWAP32(m->code);

@@ -142,7 +142,7 @@ static int stays_unknown(struct cutover *cutover, struct bf_error *err)
 {
 	const char *name = cutover->job->config->name;
 
-	cutover->unknown = true;
+	cutover->unknown = cutover->job->outcome_unknown = true;
 	if (!cutover->held)
 		return bf_fail(err, BF_E_CONNECTION, ENOTCONN,
 			       "whether the target took the final commit is not known, and this source lives on: do not use the target before `blkferry run %s` has asked it",

@@ -149,11 +149,13 @@ static int serve_verify(struct bf_job *job, struct bf_job_request *request,
 	json_t *report = NULL;
 	int ret = bf_job_verify(job, &report, err);
 
-	if (ret)
+	if (ret) {
 		bf_job_refuse(job, request, err);
-	else
-		bf_job_answer(job, request, report);
-	return ret;
+		return ret;
+	}
+	bf_job_note_verify(job, report);
+	bf_job_answer(job, request, report);
+	return 0;
 }
 
 static int serve_sync(struct bf_job *job, struct bf_job_request *request,
@@ -297,6 +299,8 @@ static int run_once(struct bf_job *job, struct bf_error *err)
 	ret = bf_job_connect(job, err);
 	if (!ret)
 		ret = serve(job, err);
+	if (!ret)
+		bf_job_report_to_receiver(job);
 	bf_job_disconnect(job);
 	return ret;
 }
@@ -380,8 +384,22 @@ static int ended_early(const struct bf_job *job, struct bf_error *err)
 		       "the copy was ended before it was complete, so the target is not whole: start it again");
 }
 
+/*
+ * Stopped or cancelled while nobody could say whether the target is cut over:
+ * @why says what is to be done about it, and that it ended well must not be said.
+ */
+static int outcome_unknown(struct bf_job *job, const struct bf_error *why,
+			   struct bf_error *err)
+{
+	if (!job->outcome_unknown)
+		return 0;
+	*err = *why;
+	return -why->errnum;
+}
+
 static int cancel(struct bf_job *job, struct bf_error *err)
 {
+	const struct bf_error why = *err;
 	int ret = bf_job_untrack(job, err);
 
 	/* A record on a disk that stays frozen cannot be removed. */
@@ -391,6 +409,8 @@ static int cancel(struct bf_job *job, struct bf_error *err)
 		ret = bf_job_skip_remove(job, err);
 	bf_job_set_state(job, BF_JOB_CANCELLED);
 	bf_job_answer_all(job, BF_JOB_CANCEL);
+	if (!ret)
+		ret = outcome_unknown(job, &why, err);
 	if (ret)
 		return ret;
 	bf_info("job %s: cancelled; its trackers and records are gone, the target stays as it is",
@@ -411,6 +431,8 @@ static int run_states(struct bf_job *job, struct bf_error *err)
 			return 0;
 		if (bf_job_cancelled(job))
 			return cancel(job, err);
+		if (bf_job_stopping(job) && job->outcome_unknown)
+			return ret;
 		if (bf_job_stopping(job)) {
 			bf_job_set_state(job, BF_JOB_STOPPED);
 			return ended_early(job, err);
@@ -479,6 +501,7 @@ static void clean_up(struct bf_job *job)
 	bf_identity_free(job->identity);
 	json_decref(job->last_pass);
 	json_decref(job->cutover);
+	json_decref(job->verified);
 	free(job->disks);
 	free(job->session_disks);
 	free(job->result);

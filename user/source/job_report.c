@@ -2,9 +2,10 @@
 /*
  * Job, report: the last status of a job that has come to its end flows in, a
  * record of the migration flows out beside the job's own records, which are
- * gone by then. None is written to a disk that stays frozen.
+ * gone by then, and to the receiver. None is written to a disk that stays frozen.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "lib/log.h"
@@ -27,6 +28,62 @@ static json_t *moment(time_t at)
 	return json_string(text);
 }
 
+static void add_skipped(const struct bf_job *job, json_t *report)
+{
+	json_t *disks = json_object_get(report, "disks");
+
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		const struct bf_ranges *unsent = &job->disks[i].unsent;
+		json_t *disk = json_array_get(disks, i);
+
+		json_object_set_new(disk, "skipped_ranges",
+				    json_integer((json_int_t)unsent->nr));
+		json_object_set_new(disk, "skipped_bytes",
+			json_integer((json_int_t)bf_ranges_bytes(unsent)));
+	}
+}
+
+static json_t *make_report(const struct bf_job *job, const json_t *status)
+{
+	json_t *report = json_deep_copy(status);
+
+	json_object_set_new(report, "started", moment(job->started_s));
+	json_object_set_new(report, "ended", moment(time(NULL)));
+	json_object_set_new(report, "verified", job->verified ?
+			    json_incref(job->verified) : json_null());
+	add_skipped(job, report);
+	return report;
+}
+
+void bf_job_note_verify(struct bf_job *job, const json_t *verify)
+{
+	json_decref(job->verified);
+	job->verified = json_pack("{so, sO*, sO*}", "at", moment(time(NULL)),
+				  "equal", json_object_get(verify, "equal"),
+				  "identical",
+				  json_object_get(verify, "identical"));
+}
+
+void bf_job_report_to_receiver(struct bf_job *job)
+{
+	json_t *status, *report;
+	struct bf_error err;
+	char *text;
+
+	if (job->options->one_shot || job->state != BF_JOB_DONE || !job->session)
+		return;
+	status = bf_job_status(job);
+	report = make_report(job, status);
+	text = json_dumps(report, JSON_COMPACT);
+	if (text && bf_session_report(job->session, text, &err) &&
+	    !job->record_frozen)
+		bf_warn("job %s: the receiver has no report of it: %s",
+			job->config->name, err.text);
+	free(text);
+	json_decref(report);
+	json_decref(status);
+}
+
 void bf_job_report(struct bf_job *job, const json_t *status)
 {
 	char path[BF_PATH_BYTES];
@@ -36,9 +93,7 @@ void bf_job_report(struct bf_job *job, const json_t *status)
 	if (job->record_frozen || job->options->one_shot ||
 	    (job->state != BF_JOB_DONE && job->state != BF_JOB_CANCELLED))
 		return;
-	body = json_copy((json_t *)status);
-	json_object_set_new(body, "started", moment(job->started_s));
-	json_object_set_new(body, "ended", moment(time(NULL)));
+	body = make_report(job, status);
 	bf_job_report_path(job->options->records_dir, job->config->name, path);
 	if (bf_record_store(path, BF_JOB_REPORT_KIND, body, &err))
 		bf_log_error(&err);

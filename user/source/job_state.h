@@ -112,6 +112,8 @@ struct bf_job {
 	bool told_not_converging;
 	bool record_frozen;		/* it cannot be written any more */
 	bool power_off;			/* cut over, as the last thing to do */
+	bool outcome_unknown;		/* of the cutover, to the end of this run */
+	json_t *verified;		/* what the last verify found, or NULL */
 	int64_t started_s;		/* since the epoch: this run */
 	int slot_fd;			/* of whole copies at once, or -1 */
 	int peer_fd;			/* pidfd of who asked for it, or -1 */
@@ -206,6 +208,10 @@ bool bf_job_digests_known(const struct bf_job *job);
 
 /* ---- job_report.c ---- */
 void bf_job_report(struct bf_job *job, const json_t *status);
+/* While the session is there that cut over. */
+void bf_job_report_to_receiver(struct bf_job *job);
+/* What the last verify found, for the report. */
+void bf_job_note_verify(struct bf_job *job, const json_t *verify);
 
 /* ---- job_link.c: to the target and back ---- */
 /* Opens a session and nothing else; a target that is cut over has read-only

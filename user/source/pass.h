@@ -139,6 +139,25 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 int bf_session_cutover(struct bf_session *session, uint64_t epoch,
 		       struct bf_error *err);
 
+/*
+ * bf_session_measure - what the link carries
+ * @time_ns: how long to send
+ * @rate: bytes a second
+ * @round_ns: of a question and its answer
+ *
+ * Before the session is claimed. -EOPNOTSUPP: the target knows no such thing,
+ * and the session is as good as before.
+ */
+int bf_session_measure(struct bf_session *session, uint64_t time_ns,
+		       double *rate, uint64_t *round_ns, struct bf_error *err);
+
+/*
+ * What became of the job, one JSON object, for the receiver to keep; after the
+ * cutover. -EOPNOTSUPP: the target knows no such thing, or it is too long.
+ */
+int bf_session_report(struct bf_session *session, const char *text,
+		      struct bf_error *err);
+
 struct bf_verify_result {
 	uint64_t compared_bytes;
 	uint64_t differing_blocks;

@@ -27,8 +27,19 @@
 #define READS 64
 #define READ_TIME_NS (2 * BF_NSEC_PER_SEC)
 #define CHANGE_MS 3000
+#define LINK_NS BF_NSEC_PER_SEC		/* for so long it is measured */
 /* Per second, when nothing was measured: a link of one gigabit. */
 #define ASSUMED_LINK_RATE 110e6
+/* Of a cutover, before a pass has measured them: to freeze, and to make a barrier
+ * durable. */
+#define ASSUMED_FREEZE_NS (200 * BF_NSEC_PER_MSEC)
+#define ASSUMED_DURABLE_NS (50 * BF_NSEC_PER_MSEC)
+
+/* What a forecast is made of; below 0: not known. */
+struct rates {
+	double disk, change, link;	/* bytes a second */
+	double round_ns;
+};
 
 static void put(json_t *object, const char *key, double value)
 {
@@ -130,16 +141,17 @@ static double change_rate(const struct bf_plan *plan, const char *root)
 /* ---- the receiver ---- */
 
 static int open_session(struct bf_plan *plan, struct bf_session_disk *disks,
+			struct bf_session_settings *settings,
 			struct bf_session **session, struct bf_tls **tls,
 			struct bf_error *err)
 {
-	struct bf_session_settings settings = { .level = 0 };
 	struct bf_session_options options = {
 		.job = plan->config->name,
 		.address = plan->config->receiver,
+		.from = plan->config->source_address,
 		.peer = plan->config->peer,
 		.timeout_ns = plan->config->timeout_ns,
-		.settings = &settings,
+		.settings = settings,
 		.disks = disks,
 		.nr_disks = plan->nr_disks,
 		.read_only = true,
@@ -181,10 +193,50 @@ static void note_receiver(struct bf_plan *plan, struct bf_session_disk *disks,
 	}
 }
 
-static void ask_receiver(struct bf_plan *plan)
+/* At no more than the rate that the job may have. */
+static void measure_link(struct bf_plan *plan, struct bf_session *session,
+			 struct rates *rates)
+{
+	char rate_text[BF_UNIT_TEXT_BYTES], round_text[BF_UNIT_TEXT_BYTES];
+	struct bf_error err;
+	uint64_t round_ns;
+
+	if (bf_session_measure(session, LINK_NS, &rates->link, &round_ns,
+			       &err)) {
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "link",
+			    plan->config->receiver,
+			    "look at the network between the two, and plan again",
+			    "its rate could not be measured: %s", err.text);
+		return;
+	}
+	rates->round_ns = (double)round_ns;
+	bf_plan_add(plan, BF_SEVERITY_INFO, "link", plan->config->receiver,
+		    NULL, "it takes %s%s; a question and its answer take %s",
+		    bf_format_rate((uint64_t)rates->link, rate_text),
+		    plan->config->limits.rate_bytes ?
+		    ", no more being allowed by the job's rate" : "",
+		    bf_format_time(round_ns, round_text));
+}
+
+static void fill_disks(const struct bf_plan *plan, struct bf_session_disk *disks)
+{
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		disks[i] = (struct bf_session_disk){
+			.name = plan->disks[i].name,
+			.fd = plan->disks[i].fd,
+			.size_bytes = plan->disks[i].size_bytes,
+			.target = plan->config->disks[i].target,
+		};
+}
+
+static void ask_receiver(struct bf_plan *plan, struct rates *rates)
 {
 	_cleanup_free_ struct bf_session_disk *disks =
 		calloc(plan->nr_disks + 1, sizeof(*disks));
+	struct bf_session_settings settings = {
+		.level = 0,
+		.rate_bytes = plan->config->limits.rate_bytes,
+	};
 	struct bf_session *session = NULL;
 	uint64_t start_ns = bf_now_ns();
 	struct bf_tls *tls = NULL;
@@ -193,15 +245,11 @@ static void ask_receiver(struct bf_plan *plan)
 
 	if (!disks || !*plan->config->receiver)
 		return;
-	for (uint32_t i = 0; i < plan->nr_disks; i++)
-		disks[i] = (struct bf_session_disk){
-			.name = plan->disks[i].name,
-			.fd = plan->disks[i].fd,
-			.size_bytes = plan->disks[i].size_bytes,
-			.target = plan->config->disks[i].target,
-		};
-	ret = open_session(plan, disks, &session, &tls, &err);
+	fill_disks(plan, disks);
+	ret = open_session(plan, disks, &settings, &session, &tls, &err);
 	note_receiver(plan, disks, bf_now_ns() - start_ns, ret, &err);
+	if (!ret)
+		measure_link(plan, session, rates);
 	bf_session_close(session);
 	bf_tls_free(tls);
 }
@@ -210,7 +258,7 @@ static void ask_receiver(struct bf_plan *plan)
 
 static const char *rate_text(double rate, char text[BF_UNIT_TEXT_BYTES])
 {
-	return rate < 0 ? "unknown" : bf_format_size(rate, text);
+	return rate < 0 ? "unknown" : bf_format_rate((uint64_t)rate, text);
 }
 
 /* Passes until what is left fits a freeze: each leaves what came meanwhile. */
@@ -228,48 +276,105 @@ static unsigned int passes_until_settled(double bytes, double rate,
 	return passes + 1;
 }
 
-static void predict(struct bf_plan *plan, double disk_rate, double change)
+/* The slower of disks and link; without a receiver, of disks and a usual link. */
+static double sending_rate(const struct bf_plan *plan, const struct rates *rates)
+{
+	double rate = rates->link > 0 ? rates->link : ASSUMED_LINK_RATE;
+
+	if (!*plan->config->receiver && rates->disk > 0)
+		return rates->disk;
+	return rates->disk > 0 && rates->disk < rate ? rates->disk : rate;
+}
+
+/* By the model that the running job uses, with assumptions for its figures. */
+static void predict_downtime(struct bf_plan *plan, const struct rates *rates,
+			     double rate)
+{
+	char text[BF_UNIT_TEXT_BYTES], bound[BF_UNIT_TEXT_BYTES];
+	struct bf_forecast forecast;
+	struct bf_converge converge;
+	double fixed_ns = ASSUMED_DURABLE_NS +
+			  (rates->round_ns > 0 ? rates->round_ns : 0);
+
+	bf_converge_init(&converge);
+	converge.dirty_rate = rates->change;
+	converge.link_rate = rate;
+	converge.fixed_ns = converge.barrier_ns = fixed_ns;
+	if (plan->holders.nr_filesystems)
+		bf_converge_freeze(&converge, ASSUMED_FREEZE_NS);
+	forecast = bf_converge_forecast(&converge, (uint64_t)(rates->change *
+		plan->config->limits.interval_ns / BF_NSEC_PER_SEC));
+	put(plan->figures, "downtime_ns", (double)forecast.settled_ns);
+	bf_format_time(forecast.settled_ns, text);
+	if (forecast.settled_ns <= plan->config->max_downtime_ns)
+		bf_plan_add(plan, BF_SEVERITY_INFO, "downtime", "job", NULL,
+			    "a cutover would take about %s at the present rate of change",
+			    text);
+	else
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "downtime", "job",
+			    "a quieter hour for the cutover, a faster link, or a longer max-downtime",
+			    "a cutover would take about %s, more than the %s that max-downtime allows",
+			    text, bf_format_time(plan->config->max_downtime_ns,
+						 bound));
+}
+
+static void predict_copy(struct bf_plan *plan, const struct rates *rates,
+			 double rate)
 {
 	char text[BF_UNIT_TEXT_BYTES], rate_words[BF_UNIT_TEXT_BYTES];
-	double bytes = used_bytes(plan), rate = ASSUMED_LINK_RATE, total = 0;
-	double copy_ns, resync_ns;
+	double bytes = used_bytes(plan), total = 0, resync_ns;
 
-	if (disk_rate > 0 && disk_rate < rate)
-		rate = disk_rate;
 	for (uint32_t i = 0; i < plan->nr_disks; i++)
 		total += plan->disks[i].size_bytes;
-	copy_ns = bytes / rate * BF_NSEC_PER_SEC;
-	resync_ns = disk_rate > 0 ? total / disk_rate * BF_NSEC_PER_SEC : -1;
+	resync_ns = rates->disk > 0 ? total / rates->disk * BF_NSEC_PER_SEC : -1;
 	put(plan->figures, "copy_bytes", bytes);
-	put(plan->figures, "copy_ns", copy_ns);
+	put(plan->figures, "copy_ns", bytes / rate * BF_NSEC_PER_SEC);
 	put(plan->figures, "resync_ns", resync_ns);
-	put(plan->figures, "passes", passes_until_settled(bytes, rate, change));
+	put(plan->figures, "passes",
+	    passes_until_settled(bytes, rate, rates->change));
 	bf_plan_add(plan, BF_SEVERITY_INFO, "forecast", "job", NULL,
-		    "full copy about %s at %s/s (the slower of the disk and a link of 1 Gbit/s); a rehearsal measures it",
-		    bf_format_time(copy_ns, text),
-		    rate_text(rate, rate_words));
+		    "full copy about %s at %s, %s; compression can make it shorter, a rehearsal measures it",
+		    bf_format_time(bytes / rate * BF_NSEC_PER_SEC, text),
+		    rate_text(rate, rate_words),
+		    rates->link > 0 ? "the slower of disks and link" :
+		    *plan->config->receiver ?
+		    "the slower of the disks and a link of 1 Gbit/s" :
+		    "the disks' rate");
 	if (resync_ns >= 0)
 		bf_plan_add(plan, BF_SEVERITY_INFO, "resync", "job", NULL,
 			    "after a reboot of this machine both sides are read again to compare them: about %s",
 			    bf_format_time(resync_ns, text));
-	if (change > rate * 0.8)
+}
+
+static void predict(struct bf_plan *plan, const struct rates *rates)
+{
+	double rate = sending_rate(plan, rates);
+	char text[BF_UNIT_TEXT_BYTES];
+
+	predict_copy(plan, rates, rate);
+	if (rates->change > rate * 0.8)
 		bf_plan_add(plan, BF_SEVERITY_WARNING, "change-rate", "job",
 			    "a faster link or target, a quieter hour for the cutover, or a longer max-downtime",
-			    "%s/s are written, nearly as much as can be sent: the passes may not get shorter",
-			    rate_text(change, text));
+			    "%s are written, nearly as much as can be sent: the passes may not get shorter",
+			    rate_text(rates->change, text));
+	else
+		predict_downtime(plan, rates, rate);
 }
 
 void bf_plan_rates(struct bf_plan *plan, const char *root)
 {
-	double disk_rate = measure_disks(plan);
-	double change = change_rate(plan, root);
+	struct rates rates = { .link = -1, .round_ns = -1 };
 	char read_text[BF_UNIT_TEXT_BYTES], change_text[BF_UNIT_TEXT_BYTES];
 
-	put(plan->figures, "change_rate", change);
+	rates.disk = measure_disks(plan);
+	rates.change = change_rate(plan, root);
+	put(plan->figures, "change_rate", rates.change);
 	bf_plan_add(plan, BF_SEVERITY_INFO, "rates", "job", NULL,
-		    "disks read at %s/s at least, %s/s are written now",
-		    rate_text(disk_rate, read_text),
-		    rate_text(change, change_text));
-	ask_receiver(plan);
-	predict(plan, disk_rate, change);
+		    "disks read at %s at least, %s are written now",
+		    rate_text(rates.disk, read_text),
+		    rate_text(rates.change, change_text));
+	ask_receiver(plan, &rates);
+	put(plan->figures, "link_rate", rates.link);
+	put(plan->figures, "link_rtt_ns", rates.round_ns);
+	predict(plan, &rates);
 }

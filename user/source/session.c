@@ -21,7 +21,8 @@
 #include "source/session.h"
 
 #define WORKERS_MAX 4
-#define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC)
+#define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC | \
+		  WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT)
 
 void bf_session_wake(struct bf_session *session)
 {
@@ -189,15 +190,12 @@ static void await(struct bf_session *s, uint16_t type)
 	pthread_mutex_unlock(&s->lock);
 }
 
-int bf_session_call(struct bf_session *s, struct bf_link *link, uint16_t type,
-		    uint16_t disk, const void *payload, uint32_t bytes,
-		    uint16_t answer, struct bf_error *err)
+int bf_session_ask(struct bf_session *s, struct bf_link *link, const void *frame,
+		   size_t bytes, uint16_t answer, struct bf_error *err)
 {
-	bf_frame_header(&s->call.header, type, disk, bytes);
-	memcpy(s->call.payload, payload, bytes);
 	s->call_item = (struct bf_link_item){
-		.frame = (const uint8_t *)&s->call,
-		.bytes = sizeof(struct wire_header) + bytes,
+		.frame = frame,
+		.bytes = bytes,
 		.answered = true,
 		.ready = true,
 	};
@@ -212,12 +210,22 @@ int bf_session_call(struct bf_session *s, struct bf_link *link, uint16_t type,
 			return 0;
 		}
 		/* Once it is asked, only an answer says whether a cutover was. */
-		ret = type == WIRE_CUTOVER ? bf_link_check(s->link, err) :
-					     bf_session_check(s, err);
+		ret = answer == WIRE_CUTOVER_DONE ? bf_link_check(s->link, err) :
+						    bf_session_check(s, err);
 		if (ret)
 			return ret;
 		bf_session_wait(s);
 	}
+}
+
+int bf_session_call(struct bf_session *s, struct bf_link *link, uint16_t type,
+		    uint16_t disk, const void *payload, uint32_t bytes,
+		    uint16_t answer, struct bf_error *err)
+{
+	bf_frame_header(&s->call.header, type, disk, bytes);
+	memcpy(s->call.payload, payload, bytes);
+	return bf_session_ask(s, link, &s->call,
+			      sizeof(struct wire_header) + bytes, answer, err);
 }
 
 static int call_control(struct bf_session *s, uint16_t type, uint16_t disk,
@@ -519,6 +527,8 @@ void bf_session_close(struct bf_session *session)
 	if (session->rooms != MAP_FAILED)
 		munmap(session->rooms, BF_SLOTS * (size_t)BF_SLOT_BYTES);
 	bf_compare_free(session->compare);
+	free(session->measure);
+	free(session->report);
 	free(session->window);
 	free(session->group);
 	free(session->pass_disks);

@@ -25,6 +25,7 @@
 #define BF_BARRIERS 4			/* on their way at once */
 
 struct bf_workers;
+struct bf_measure;
 struct bf_compare;
 
 /* A SYNC, on one data link; reused once it has been sent. */
@@ -140,6 +141,8 @@ struct bf_session {
 	struct bf_frame answer;
 	uint8_t answer_payload[sizeof(struct wire_claimed) + WIRE_DISKS_MAX * 16];
 	struct bf_compare *compare;	/* made by the first comparison */
+	struct bf_measure *measure;	/* made by the first measurement */
+	void *report;			/* the frame of one on its way */
 };
 
 /* session.c */
@@ -153,7 +156,11 @@ int bf_session_check(struct bf_session *session, struct bf_error *err);
 void bf_session_wait(struct bf_session *session);
 void bf_session_listen(struct bf_session *session);
 /* One question, one answer: it lies in session->answer. After a failure there is
- * no next call. */
+ * no next one, and @frame lives until the session is closed. */
+int bf_session_ask(struct bf_session *session, struct bf_link *link,
+		   const void *frame, size_t bytes, uint16_t answer,
+		   struct bf_error *err);
+/* The same with a payload that fits session->call. */
 int bf_session_call(struct bf_session *session, struct bf_link *link,
 		    uint16_t type, uint16_t disk, const void *payload,
 		    uint32_t bytes, uint16_t answer, struct bf_error *err);

@@ -71,6 +71,16 @@ static void ledger_path(char path[PATH_MAX], const char *folder,
 		 hex, suffix);
 }
 
+void bf_ledger_report_path(char path[PATH_MAX], const char *folder,
+			   const char *peer, const char *job)
+{
+	char reports[BF_PATH_BYTES];
+
+	snprintf(reports, sizeof(reports), "%.*s/reports", BF_PATH_BYTES - 9,
+		 folder);
+	ledger_path(path, reports, peer, job, ".json");
+}
+
 static void make_folder(const char *folder)
 {
 	char at[PATH_MAX];

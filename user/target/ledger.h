@@ -11,6 +11,7 @@
 #ifndef BF_TARGET_LEDGER_H
 #define BF_TARGET_LEDGER_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -55,6 +56,10 @@ int bf_ledger_lock_shared(const char *folder, int *fd, struct bf_error *err);
  */
 int bf_ledger_lock_job(const char *folder, const char *peer, const char *job,
 		       int *fd, struct bf_error *err);
+
+/* FOLDER/reports/JOB.HASH.json, of the report of a job that was cut over. */
+void bf_ledger_report_path(char path[PATH_MAX], const char *folder,
+			   const char *peer, const char *job);
 
 /* A job without a record gets an empty ledger in the state WIRE_JOB_NEW. */
 int bf_ledger_load(const char *folder, const char *peer, const char *job,

@@ -16,7 +16,8 @@
 #include "lib/log.h"
 #include "target/session_private.h"
 
-#define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC)
+#define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC | \
+		  WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT)
 
 static void cleanup_ledger(struct bf_ledger **ledger)
 {
@@ -344,4 +345,36 @@ int session_digest(struct bf_target_session *s, const struct bf_frame *f,
 	if (!ret)
 		ret = bf_fault(BF_FAULT_TARGET_DIGEST, err);
 	return ret ? ret : answer_digest(s, f, disk->target, &m, err);
+}
+
+/* --- MEASURE ----------------------------------------------------------------------- */
+
+static int answer_measure(struct bf_target_session *s, struct bf_error *err)
+{
+	struct wire_measured m = {
+		.bytes = s->measured_bytes,
+		.time_ns = bf_now_ns() - s->measure_since_ns,
+	};
+
+	s->measure_since_ns = s->measured_bytes = 0;
+	bf_wire_swap_measured(&m);
+	return session_reply(s, WIRE_MEASURED, 0, &m, sizeof(m), err);
+}
+
+int session_measure(struct bf_target_session *s, const struct bf_frame *f,
+		    struct bf_error *err)
+{
+	struct wire_measure m;
+	int ret = bf_check_measure(f, &m, err);
+
+	if (!ret && !(s->features & WIRE_FEATURE_MEASURE))
+		ret = bf_fail(err, BF_E_PROTOCOL, EPROTO,
+			      "MEASURE, though it was not agreed upon: the peer's blkferry is faulty");
+	if (ret)
+		return ret;
+	if (s->measure_since_ns)
+		s->measured_bytes += f->length;
+	else
+		s->measure_since_ns = bf_now_ns();
+	return m.flags & WIRE_MEASURE_ANSWER ? answer_measure(s, err) : 0;
 }

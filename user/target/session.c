@@ -445,6 +445,10 @@ int bf_target_session_step(struct bf_target_session *s,
 		return session_attach(s, frame, err);
 	case WIRE_SYNC:
 		return session_sync(s, frame, err);
+	case WIRE_MEASURE:
+		return session_measure(s, frame, err);
+	case WIRE_REPORT:
+		return session_report(s, frame, err);
 	case WIRE_PING:
 		return answer_ping(s, frame, err);
 	case WIRE_ERROR:

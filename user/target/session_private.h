@@ -50,6 +50,7 @@ struct bf_target_session {
 	struct session_disk *disks[WIRE_DISKS_MAX];
 	uint32_t nr_disks;
 	struct bf_data_view view;
+	uint64_t measure_since_ns, measured_bytes;	/* 0: no MEASURE yet */
 
 	/* From CLAIM, or ATTACH, on. */
 	struct bf_connections *connections;
@@ -106,6 +107,12 @@ int session_begin(struct bf_target_session *s, const struct bf_frame *f,
 int session_data(struct bf_target_session *s, const struct bf_frame *f,
 		 struct bf_error *err);
 int session_digest(struct bf_target_session *s, const struct bf_frame *f,
+		   struct bf_error *err);
+int session_measure(struct bf_target_session *s, const struct bf_frame *f,
+		    struct bf_error *err);
+
+/* report.c */
+int session_report(struct bf_target_session *s, const struct bf_frame *f,
 		   struct bf_error *err);
 
 /* acknowledge.c */
