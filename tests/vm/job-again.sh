@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2119
+# Policy: a job that is done runs again once its target was reopened by name,
+# and not before; a disk that is added to a job later makes all of its disks be
+# compared, once, after which they cut over together.
+# VM: disks=virtio:48M+virtio:48M+virtio:32M+virtio:32M mem=640 in=full limit=300 modules=ext4+loop tools=mkfs.ext4+wipefs+fsfreeze+jq+mountpoint+cmp
+# shellcheck source=tests/lib.sh
+. /t/tests/lib.sh
+# shellcheck source=tests/vm/cutover.bash
+. /t/tests/vm/cutover.bash
+
+d2=/dev/vm/d2 d3=/dev/vm/d3
+
+reopen() { blkferry receive --config "$job_dir/receiver.conf" --reopen disk; }
+
+# moved ARGUMENT...: cut over, with its end.
+moved() {
+	cut_over "$@"
+	wait "$(job_pid)"
+	same_disks
+}
+
+runs_again() {
+	begin_case
+	make_ext4 "$d0" data
+	started
+	moved --then thaw
+	start_job
+	status=0
+	wait "$(job_pid)" || status=$?
+	eq "$status" 7 "status of a run before the target is reopened"
+	grep -q 'receive --reopen disk' "$job_dir/move.log"
+	echo "the second time" >"$job_dir/data.mnt/word"
+	reopen
+	start_job
+	wait_ready
+	grep -qE 'job move: (full|resync), because' "$job_dir/move.log"
+	moved --then thaw
+	[ -z "$(blkferry stats --json | jq -r '.trackers[]?.name')" ]
+}
+
+add_disk() {
+	sed -i 's/^targets = disk$/targets = disk more/' "$job_dir/receiver.conf"
+	printf '[target more]\npath = %s\noverwrite = yes\n' "$d3" >>"$job_dir/receiver.conf"
+	kill -HUP "$(cat "$job_dir/receiver.pid")"
+	wait_until 20 grep -q 'was read again' "$job_dir/receiver.log"
+	printf '[disk more]\ndevice = %s\ntarget = more\n' "$d2" >>"$job_dir/move.conf"
+}
+
+disk_added_later() {
+	begin_case
+	wipefs -qa "$d2" "$d3"
+	make_ext4 "$d0" data
+	make_ext4 "$d2" more
+	started
+	kill -TERM "$(job_pid)"
+	wait "$(job_pid)"
+	echo "meanwhile" >"$job_dir/data.mnt/word"
+	add_disk
+	start_job
+	wait_ready
+	eq "$(figure .mode)" resync "how the job goes on"
+	eq "$(figure '.disks | length')" 2 disks
+	moved --then thaw
+	d0=$d2 d1=$d3 same_disks
+	eq "$(reported '.cutover.filesystems | length')" 2 "frozen filesystems"
+}
+
+run_case "a job that is done runs again once its target is reopened" runs_again
+run_case "a disk is added to a job later" disk_added_later
