@@ -287,14 +287,12 @@ static double sending_rate(const struct bf_plan *plan, const struct rates *rates
 }
 
 /* By the model that the running job uses, with assumptions for its figures. */
-static void predict_downtime(struct bf_plan *plan, const struct rates *rates,
-			     double rate)
+static uint64_t downtime_ns(const struct bf_plan *plan, const struct rates *rates,
+			    double rate)
 {
-	char text[BF_UNIT_TEXT_BYTES], bound[BF_UNIT_TEXT_BYTES];
-	struct bf_forecast forecast;
-	struct bf_converge converge;
 	double fixed_ns = ASSUMED_DURABLE_NS +
 			  (rates->round_ns > 0 ? rates->round_ns : 0);
+	struct bf_converge converge;
 
 	bf_converge_init(&converge);
 	converge.dirty_rate = rates->change;
@@ -302,20 +300,33 @@ static void predict_downtime(struct bf_plan *plan, const struct rates *rates,
 	converge.fixed_ns = converge.barrier_ns = fixed_ns;
 	if (plan->holders.nr_filesystems)
 		bf_converge_freeze(&converge, ASSUMED_FREEZE_NS);
-	forecast = bf_converge_forecast(&converge, (uint64_t)(rates->change *
-		plan->config->limits.interval_ns / BF_NSEC_PER_SEC));
-	put(plan->figures, "downtime_ns", (double)forecast.settled_ns);
-	bf_format_time(forecast.settled_ns, text);
-	if (forecast.settled_ns <= plan->config->max_downtime_ns)
-		bf_plan_add(plan, BF_SEVERITY_INFO, "downtime", "job", NULL,
-			    "a cutover would take about %s at the present rate of change",
-			    text);
-	else
+	return bf_converge_forecast(&converge, (uint64_t)(rates->change *
+		plan->config->limits.interval_ns / BF_NSEC_PER_SEC)).settled_ns;
+}
+
+static void predict_downtime(struct bf_plan *plan, const struct rates *rates,
+			     double rate)
+{
+	char text[BF_UNIT_TEXT_BYTES], bound[BF_UNIT_TEXT_BYTES];
+	uint64_t ns = downtime_ns(plan, rates, rate);
+
+	put(plan->figures, "downtime_ns", (double)ns);
+	bf_format_time(ns, text);
+	if (rates->change > rate * 0.8)
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "change-rate", "job",
+			    "a faster link or target, a quieter hour for the cutover, or a longer max-downtime",
+			    "%s are written, nearly as much as can be sent: the passes may not get shorter",
+			    rate_text(rates->change, bound));
+	else if (ns > plan->config->max_downtime_ns)
 		bf_plan_add(plan, BF_SEVERITY_WARNING, "downtime", "job",
 			    "a quieter hour for the cutover, a faster link, or a longer max-downtime",
 			    "a cutover would take about %s, more than the %s that max-downtime allows",
 			    text, bf_format_time(plan->config->max_downtime_ns,
 						 bound));
+	else
+		bf_plan_add(plan, BF_SEVERITY_INFO, "downtime", "job", NULL,
+			    "a cutover would take about %s at the present rate of change",
+			    text);
 }
 
 static void predict_copy(struct bf_plan *plan, const struct rates *rates,
@@ -346,25 +357,11 @@ static void predict_copy(struct bf_plan *plan, const struct rates *rates,
 			    bf_format_time(resync_ns, text));
 }
 
-static void predict(struct bf_plan *plan, const struct rates *rates)
-{
-	double rate = sending_rate(plan, rates);
-	char text[BF_UNIT_TEXT_BYTES];
-
-	predict_copy(plan, rates, rate);
-	if (rates->change > rate * 0.8)
-		bf_plan_add(plan, BF_SEVERITY_WARNING, "change-rate", "job",
-			    "a faster link or target, a quieter hour for the cutover, or a longer max-downtime",
-			    "%s are written, nearly as much as can be sent: the passes may not get shorter",
-			    rate_text(rates->change, text));
-	else
-		predict_downtime(plan, rates, rate);
-}
-
 void bf_plan_rates(struct bf_plan *plan, const char *root)
 {
 	struct rates rates = { .link = -1, .round_ns = -1 };
 	char read_text[BF_UNIT_TEXT_BYTES], change_text[BF_UNIT_TEXT_BYTES];
+	double rate;
 
 	rates.disk = measure_disks(plan);
 	rates.change = change_rate(plan, root);
@@ -376,5 +373,7 @@ void bf_plan_rates(struct bf_plan *plan, const char *root)
 	ask_receiver(plan, &rates);
 	put(plan->figures, "link_rate", rates.link);
 	put(plan->figures, "link_rtt_ns", rates.round_ns);
-	predict(plan, &rates);
+	rate = sending_rate(plan, &rates);
+	predict_copy(plan, &rates, rate);
+	predict_downtime(plan, &rates, rate);
 }
