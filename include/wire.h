@@ -31,8 +31,8 @@
  *
  * HELLO or ATTACH comes first. OPEN follows WELCOME. DIGEST needs its disk's
  * OPEN only. BEGIN, DATA, BARRIER and CUTOVER need CLAIM. MEASURE comes before
- * it, REPORT after CUTOVER_DONE; both need their feature. A frame out of order, of an
- * unknown type, or whose length breaks its limit ends the connection with
+ * it, REPORT after CUTOVER_DONE; both need their feature. A frame out of order,
+ * of an unknown type, or whose length breaks its limit ends the connection with
  * ERROR; the length is checked before a byte of the payload is buffered.
  *
  * Rules
@@ -51,11 +51,11 @@
  * connection, and SYNC(n) on each data connection. At a sync point T waits until
  * all connections have come to it and what they brought before it has been
  * written, does what the control connection's frame says, and only then reads
- * on from any of them. All data connections ATTACH before the first one. A session that has data
- * connections sends extents that start at a multiple of WIRE_SHARED_BLOCK_BYTES
- * and are one long, unless they end with the disk: two connections never write
- * to one page. With the control connection ends the session, and with any data
- * connection that breaks; after CUTOVER they end without a word.
+ * on from any of them. All data connections ATTACH before the first sync point.
+ * Extents of a session that has data connections begin at multiples of
+ * WIRE_SHARED_BLOCK_BYTES, and end there or with the disk: no two connections
+ * ever write to one page. The session ends with its control connection, and
+ * with any data connection that breaks; after CUTOVER these end without a word.
  *
  * Durability. DURABLE(n) says: all DATA that came before BARRIER(n) has been
  * written, a flush submitted after these writes had completed was successful,
