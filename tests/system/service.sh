@@ -17,6 +17,7 @@ lay_out_files() {
 	cp "$tests_dir/lib.sh" "$work/files/t/tests/"
 	cp "$tests_dir/system/service.bash" "$work/files/t/tests/system/"
 	cp "$(system_debs)"/blkferry_*.deb "$work/files/t/blkferry.deb"
+	cp "$(system_debs)"/blkferry-dkms_*.deb "$work/files/t/blkferry-dkms.deb"
 	cat >"$units/test.service" <<-'END'
 		[Unit]
 		After=network.target dbus.service
