@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Policy: service.bash beside this file says it. Here a machine is made that
 # boots by itself into systemd, with the packages installed, and runs it.
-# RUN: limit=700 in=full
+# RUN: limit=1200 in=full
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tools/vm.d/system.sh
@@ -40,7 +40,7 @@ machine_runs() {
 	system_disk "$work/source.img"
 	system_disk "$work/target.img"
 	system_port tap "$work/tap"
-	timeout -k 5 400 qemu-system-x86_64 "${args[@]}" </dev/null || {
+	timeout -k 5 900 qemu-system-x86_64 "${args[@]}" </dev/null || {
 		tail -n 40 "$work/console.log" "$work/tap"
 		return 1
 	}
