@@ -73,21 +73,17 @@ rehearsal_ends() {
 	eq "$(figure .mode)" delta "how the next run goes on"
 }
 
-# The job is not to inherit the lock that it waits for.
-without_slot() {
-	exec {slot}>&-
-	exec "$@"
-}
-
+# The slot is this shell's alone: a replicator that inherited it would wait for
+# itself.
 waits_for_its_turn() {
 	set_up 'full-copies = 1'
 	mkdir -p /run/blkferry
-	exec {slot}>/run/blkferry/full-copy.0
-	flock "$slot"
-	start_job without_slot
+	exec 8>/run/blkferry/full-copy.0
+	flock 8
+	start_job 8>&-
 	wait_until 30 state_is queued
 	eq "$(figure .passes)" 0
-	exec {slot}>&-
+	exec 8>&-
 	wait_ready
 }
 

@@ -263,6 +263,10 @@ static int serve(struct bf_job *job, struct bf_error *err)
 		bf_job_wait(job, bf_now_ns());
 		if (bf_job_ending(job))
 			return ended_by_operator(err);
+		/* What waits is served by the session that comes after. */
+		ret = bf_session_check(job->session, err);
+		if (ret)
+			return ret;
 		request = bf_job_next_request(job);
 		ret = request ? serve_request(job, request, &done, err) :
 				catch_up(job, err);
@@ -563,12 +567,12 @@ static void power_off(struct bf_job *job)
 	pthread_t thread;
 	bool syncing = !pthread_create(&thread, NULL, sync_rest, NULL);
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += OFF_WAIT_SECONDS;
 	if (job->peer_fd >= 0)
 		poll(&wait, 1, OFF_WAIT_SECONDS * 1000);
 	if (syncing)
-		pthread_timedjoin_np(thread, NULL, &until);
+		pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until);
 	reboot(RB_POWER_OFF);
 }
 

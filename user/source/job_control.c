@@ -378,18 +378,27 @@ void bf_job_sleep(struct bf_job *job, uint64_t deadline_ns)
 		return;
 }
 
+/* Its end is an event of its own: an idle job has nobody else to tell it. */
+static bool session_is_over(struct bf_job *job)
+{
+	bf_session_listen(job->session);
+	return !bf_session_alive(job->session);
+}
+
 void bf_job_wait(struct bf_job *job, uint64_t since_ns)
 {
 	struct pollfd fds[] = {
 		{ job->wake_fd, POLLIN, 0 },
 		{ job->events ? bf_events_fd(job->events) : -1, POLLIN, 0 },
+		{ bf_session_event_fd(job->session), POLLIN, 0 },
 	};
 	uint64_t count, now_ns, deadline_ns;
 
 	while (!bf_job_ending(job) && !has_request(job) &&
+	       !session_is_over(job) &&
 	       (now_ns = bf_now_ns()) <
 	       (deadline_ns = since_ns + bf_job_interval_ns(job))) {
-		if (poll(fds, 2, wait_ms(deadline_ns - now_ns)) <= 0)
+		if (poll(fds, 3, wait_ms(deadline_ns - now_ns)) <= 0)
 			continue;
 		if (fds[0].revents &&
 		    read(job->wake_fd, &count, sizeof(count)) < 0)

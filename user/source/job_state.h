@@ -284,7 +284,7 @@ void bf_job_refuse_all(struct bf_job *job, enum bf_job_command command,
 /* Until @deadline_ns or the next word of anybody. */
 void bf_job_sleep(struct bf_job *job, uint64_t deadline_ns);
 /* Until the interval since @since_ns is over, which may be changed meanwhile; a
- * request, an event of a tracker or an end. */
+ * request, an event of a tracker, the end of the session or of the job. */
 void bf_job_wait(struct bf_job *job, uint64_t since_ns);
 
 /* ---- job_status.c ---- */

@@ -82,6 +82,14 @@ int bf_session_claim(struct bf_session *session, uint64_t epoch, bool restart,
 void bf_session_close(struct bf_session *session);
 /* False once anything has failed on it: then it can only be closed. */
 bool bf_session_alive(struct bf_session *session);
+/* Return: 0, or why the session cannot go on: the link's error, cancelled. */
+int bf_session_check(struct bf_session *session, struct bf_error *err);
+/*
+ * Between passes: an eventfd that is readable when something has happened to the
+ * session, such as its end. Clear it with bf_session_listen, then look, then wait.
+ */
+int bf_session_event_fd(const struct bf_session *session);
+void bf_session_listen(struct bf_session *session);
 /* Makes a running pass fail soon with BF_E_CANCELLED; from any thread. */
 void bf_session_interrupt(struct bf_session *session);
 

@@ -33,6 +33,11 @@ void bf_session_wake(struct bf_session *session)
 		return;
 }
 
+int bf_session_event_fd(const struct bf_session *session)
+{
+	return session->wake_fd;
+}
+
 static void clear_event(int fd)
 {
 	uint64_t count;

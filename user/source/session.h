@@ -147,14 +147,11 @@ struct bf_session {
 
 /* session.c */
 void bf_session_wake(struct bf_session *session);
-/* Return: 0, or why the session cannot go on: the link's error, cancelled. */
-int bf_session_check(struct bf_session *session, struct bf_error *err);
 /*
  * Until something happens: a wake, or a read that completes. Look at what you
  * wait for after bf_session_listen and before this, or a wake is missed.
  */
 void bf_session_wait(struct bf_session *session);
-void bf_session_listen(struct bf_session *session);
 /* One question, one answer: it lies in session->answer. After a failure there is
  * no next one, and @frame lives until the session is closed. */
 int bf_session_ask(struct bf_session *session, struct bf_link *link,
