@@ -80,6 +80,7 @@ static void job_whole(void)
 			  "hold-deadline = 5m\n"
 			  "compression = 3\n"
 			  "whole-disk = yes\n"
+			  "on-read-error = zero-and-report\n"
 			  "timeout = 10s\n"
 			  "pre-freeze = sync ; echo \"a # b\" = c # d\n"
 			  "post-cutover = true\n"
@@ -101,6 +102,7 @@ static void job_whole(void)
 	check_eq(job.hold_deadline_ns, 300000000000);
 	check_eq(job.limits.level, 3);
 	check(job.whole_disk);
+	check(job.zero_unreadable);
 	check(!strcmp(job.pre_freeze, "sync ; echo \"a # b\" = c # d"));
 	check_eq(job.hook_timeout_ns, 90000000000);
 	check_eq(job.nr_disks, 2);
@@ -186,6 +188,8 @@ static void job_bad_values(void)
 	job_refused("[job]\nthen = reboot\n", ":2: then: ", "hold, poweroff or thaw");
 	job_refused("[job]\ncompression = 20\n", ":2: compression: ", "1 to 19");
 	job_refused("[job]\ncompression = -1\n", ":2: compression: ", "1 to 19");
+	job_refused("[job]\non-read-error = ignore\n", ":2: on-read-error: ",
+		    "neither stop nor zero-and-report");
 	job_refused("[job]\nwhole-disk = maybe\n", ":2: whole-disk: ", "yes nor no");
 	job_refused("[job]\npre-freeze =\n", ":2: pre-freeze: ", "is empty");
 	job_refused("[disk d]\ngranularity = 5K\n", ":2: granularity: ",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ring. Policy: an operation completes once, whole or failed; a read beyond
- * the end is -ENODATA, never short; more than the depth is -EAGAIN; freeing a
+ * the end is BF_RING_END, never short; more than the depth is -EAGAIN; freeing a
  * ring waits out what the kernel has. Where the system refuses io_uring, all
  * of that holds as well, and the refusal is told with its cure.
  */
@@ -89,16 +89,16 @@ static void buffers_are_page_aligned(void)
 	bf_ring_free(ring);
 }
 
-static void end_of_file_is_no_data(void)
+static void end_of_file_is_told(void)
 {
 	struct bf_ring *ring = make_ring();
 	struct bf_ring_op part = op(false, 0, 8192, (4096 + BUFFER) - 4096, 1);
 	struct bf_ring_op beyond = op(false, 0, 4096, 1 << 20, 2);
 
 	check_eq(bf_ring_queue(ring, &part), 0);
-	check_eq(one(ring).result, -ENODATA);
+	check_eq(one(ring).result, BF_RING_END);
 	check_eq(bf_ring_queue(ring, &beyond), 0);
-	check_eq(one(ring).result, -ENODATA);
+	check_eq(one(ring).result, BF_RING_END);
 	bf_ring_free(ring);
 }
 
@@ -314,7 +314,7 @@ static void cases(const char *engine)
 	tap_run(name, function)
 	CASE("write, flush and read back", write_flush_and_read_back);
 	CASE("buffers are page-aligned", buffers_are_page_aligned);
-	CASE("the end of a file is no data", end_of_file_is_no_data);
+	CASE("the end of a file is told", end_of_file_is_told);
 	CASE("a bad descriptor fails its operation only",
 	     bad_descriptor_fails_its_operation_only);
 	CASE("the depth is a bound", the_depth_is_a_bound);

@@ -57,6 +57,7 @@ static const struct cli_column disk_columns[] = {
 	{ "target", "target", CLI_TEXT },
 	{ "size_bytes", "size", CLI_SIZE },
 	{ "skipped_bytes", "skipped", CLI_SIZE },
+	{ "unreadable_bytes", "unreadable", CLI_SIZE },
 	{ 0 },
 };
 

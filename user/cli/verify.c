@@ -17,18 +17,19 @@ static const struct cli_column columns[] = {
 	{ "differing_bytes", "differing", CLI_SIZE },
 	{ "skipped_ranges", "skipped ranges", CLI_COUNT },
 	{ "skipped_bytes", "skipped", CLI_SIZE },
+	{ "unreadable_bytes", "unreadable", CLI_SIZE },
 	{ "identical", "identical", CLI_BOOL },
 	{ 0 },
 };
 
-static long long skipped_ranges(const json_t *disks)
+static long long sum(const json_t *disks, const char *key)
 {
 	long long nr = 0;
 	json_t *disk;
 	size_t i;
 
 	json_array_foreach(disks, i, disk)
-		nr += json_integer_value(json_object_get(disk, "skipped_ranges"));
+		nr += json_integer_value(json_object_get(disk, key));
 	return nr;
 }
 
@@ -36,12 +37,17 @@ static int print_text(const char *name, const json_t *answer, bool equal,
 		      struct bf_error *err)
 {
 	const json_t *disks = json_object_get(answer, "disks");
-	long long skipped = skipped_ranges(disks);
+	long long skipped = sum(disks, "skipped_ranges");
+	long long unreadable = sum(disks, "unreadable_bytes");
 
 	printf("%s: source and target %s", name,
-	       !equal ? "differ" : skipped ? "are equal" : "are identical");
+	       !equal ? "differ" : skipped || unreadable ? "are equal" :
+	       "are identical");
 	if (equal && skipped)
 		printf(" except %lld skipped ranges", skipped);
+	if (equal && unreadable)
+		printf("%s %lld sectors that cannot be read",
+		       skipped ? " and" : " except", unreadable / 512);
 	printf("\n");
 	if (json_array_size(disks))
 		return cli_print_table(stdout, columns, disks, err);

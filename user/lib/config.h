@@ -25,6 +25,7 @@
  *	hold-deadline = 10m		power off after it when root is held
  *	compression = auto|none|1..19	default auto
  *	whole-disk = no
+ *	on-read-error = stop|zero-and-report	default stop
  *	timeout = 30s			of the network
  *	full-copies = 2			at once on this machine
  *	start = 02:00			of a new job's first pass
@@ -112,6 +113,7 @@ struct bf_job_config {
 	enum bf_then then;
 	bool then_given;
 	bool whole_disk;
+	bool zero_unreadable;		/* sectors travel as zeroes, and are listed */
 	uint32_t full_copies;		/* at once on this machine */
 	int64_t start_s;		/* since the epoch; 0: at once */
 	char pre_freeze[BF_COMMAND_BYTES];

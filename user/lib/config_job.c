@@ -83,6 +83,19 @@ static int parse_nice_field(const char *value, void *field, size_t bytes,
 	return 0;
 }
 
+static int parse_read_error(const char *value, void *field, size_t bytes,
+			    struct bf_error *err)
+{
+	bool zero = !strcmp(value, "zero-and-report");
+
+	if (!zero && strcmp(value, "stop"))
+		return bf_fail(err, BF_E_CONFIG, EINVAL,
+			       "\"%.40s\" is neither stop nor zero-and-report",
+			       value);
+	*(bool *)field = zero;
+	return 0;
+}
+
 /* Its keys go to the configuration itself. */
 static void *open_job(void *config, const char *name, struct bf_error *err)
 {
@@ -121,6 +134,7 @@ static const struct bf_config_key job_keys[] = {
 	JOB("hold-deadline", hold_deadline_ns, bf_field_timeout),
 	JOB("compression", limits.level, bf_field_level),
 	JOB("whole-disk", whole_disk, bf_field_bool),
+	JOB("on-read-error", zero_unreadable, parse_read_error),
 	JOB("timeout", timeout_ns, bf_field_timeout),
 	JOB("full-copies", full_copies, bf_field_full_copies),
 	JOB("start", start_s, parse_start),

@@ -203,16 +203,16 @@ int bf_ring_queue_flush(struct bf_ring *ring, int fd, uint64_t tag)
 }
 
 /*
- * A read that ends early has met the end of the file or device: -ENODATA. With
- * O_DIRECT its continuation may be unaligned, which answers -EINVAL instead of
- * "nothing more".
+ * A read that ends early has met the end of the file or device. With O_DIRECT
+ * its continuation may be unaligned, which answers -EINVAL instead of "nothing
+ * more".
  */
 static int final_result(const struct bf_ring_slot *slot, int res)
 {
 	if (res == 0)
-		return slot->op.write ? -EIO : -ENODATA;
+		return slot->op.write ? -EIO : BF_RING_END;
 	if (res == -EINVAL && slot->done_bytes && !slot->op.write)
-		return -ENODATA;
+		return BF_RING_END;
 	return res;
 }
 

@@ -8,6 +8,7 @@
 #ifndef BF_LIB_RING_H
 #define BF_LIB_RING_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,9 +35,12 @@ struct bf_ring_op {
 	uint64_t tag;			/* given back at completion */
 };
 
+/* A read beyond the end: no device answers so. (ENODATA is a bad medium.) */
+#define BF_RING_END (-ERANGE)
+
 struct bf_ring_done {
 	uint64_t tag;
-	int result;			/* 0 or negative errno */
+	int result;			/* 0, BF_RING_END or negative errno */
 };
 
 /*

@@ -19,6 +19,7 @@
 #include "lib/codec.h"
 #include "lib/fault.h"
 #include "source/compare.h"
+#include "source/unreadable.h"
 
 #define ASKS 8				/* questions on their way */
 #define ASK_BYTES (8u << 20)
@@ -45,6 +46,7 @@ struct piece {
 	uint64_t offset_bytes;
 	uint32_t bytes;
 	bool done;
+	bool unread;			/* taken for different: the reader sees to it */
 };
 
 struct bf_compare {
@@ -238,13 +240,17 @@ static int reap(struct bf_compare *c, struct bf_error *err)
 		struct piece *piece = &c->pieces[done[i].tag];
 
 		piece->done = true;
-		if (done[i].result)
+		piece->unread = c->session->resyncing &&
+				bf_unreadable_error(-done[i].result);
+		if (done[i].result && !piece->unread)
 			ret = bf_fail(err, BF_E_SOURCE_IO, -done[i].result,
 				      "disk %s: reading %u sectors from sector %llu failed: %s; check the disk with its kernel log",
 				      c->session->disks[c->disk].name,
 				      piece->bytes / WIRE_BLOCK_BYTES,
 				      (unsigned long long)piece->offset_bytes /
 				      WIRE_BLOCK_BYTES,
+				      done[i].result == BF_RING_END ?
+				      "the device ends before them" :
 				      strerror(-done[i].result));
 	}
 	return ret;
@@ -281,7 +287,8 @@ static int compare_piece(struct bf_compare *c, const struct piece *piece,
 
 		if (ret)
 			return ret;
-		if (!memcmp(digest, *expected++, sizeof(digest)))
+		if (!memcmp(digest, *expected++, sizeof(digest)) &&
+		    !piece->unread)
 			continue;
 		add_found(c, piece->offset_bytes + at, bytes);
 		c->totals.differing_bytes += bytes;

@@ -404,11 +404,20 @@ static json_t *describe_filesystems(const struct bf_holders *holders)
 	return filesystems;
 }
 
+static uint64_t unreadable_bytes(const struct bf_job *job)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		bytes += bf_ranges_bytes(&job->disks[i].unreadable);
+	return bytes;
+}
+
 static void report(struct cutover *cutover, bool done,
 		   const struct bf_error *why)
 {
 	struct bf_job *job = cutover->job;
-	json_t *object = json_pack("{ss, ss, sI, sI, sI, sI, sI, si, so}",
+	json_t *object = json_pack("{ss, ss, sI, sI, sI, sI, sI, sI, si, so}",
 		"state", done ? "cut-over" : cutover->unknown ? "unknown" :
 		"rolled-back", "then", bf_then_name(cutover->options->then),
 		"max_downtime_ns", (json_int_t)cutover->options->max_downtime_ns,
@@ -417,6 +426,7 @@ static void report(struct cutover *cutover, bool done,
 		"freeze_ns", (json_int_t)cutover->freeze_ns,
 		"dirty_bytes_at_freeze",
 		(json_int_t)cutover->dirty_bytes_at_freeze,
+		"unreadable_bytes", (json_int_t)unreadable_bytes(job),
 		"rounds", (int)cutover->rounds,
 		"filesystems", describe_filesystems(&cutover->holders));
 
@@ -448,6 +458,8 @@ static int before_freeze(struct cutover *cutover, struct bf_error *err)
 
 	if (!ret)
 		ret = find_holders(cutover, err);
+	if (!ret)
+		ret = bf_job_retry_unreadable(job, err);
 	if (!ret)
 		ret = approach(cutover, err);
 	if (!ret)

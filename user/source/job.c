@@ -161,8 +161,10 @@ static int serve_verify(struct bf_job *job, struct bf_job_request *request,
 static int serve_sync(struct bf_job *job, struct bf_job_request *request,
 		      struct bf_error *err)
 {
-	int ret = catch_up(job, err);
+	int ret = bf_job_retry_unreadable(job, err);
 
+	if (!ret)
+		ret = catch_up(job, err);
 	if (ret)
 		bf_job_refuse(job, request, err);
 	else

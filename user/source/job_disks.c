@@ -80,6 +80,7 @@ void bf_job_close_disks(struct bf_job *job)
 			disk->extents->ops->close(disk->extents);
 		bf_ranges_free(&disk->skip);
 		bf_ranges_free(&disk->unsent);
+		bf_ranges_free(&disk->unreadable);
 		if (disk->fd >= 0)
 			close(disk->fd);
 	}

@@ -110,6 +110,8 @@ static void fill_disks(struct bf_job *job)
 			.extents = disk->extents,
 			.skip = &job->disks[i].skip,
 			.unsent = &job->disks[i].unsent,
+			.unreadable = job->config->zero_unreadable ?
+				      &job->disks[i].unreadable : NULL,
 		};
 		memcpy(out->source_uuid, disk->tracker.uuid,
 		       sizeof(out->source_uuid));
@@ -130,7 +132,8 @@ int bf_job_open_session(struct bf_job *job, bool read_only,
 		.nr_disks = job->nr_disks,
 		.read_only = read_only,
 		.begun = bf_job_skip,
-		.begun_context = job,
+		.unread = bf_job_unread,
+		.callback_context = job,
 	};
 	struct bf_session *session;
 	int ret = load_keys(job, err);

@@ -214,7 +214,9 @@ static int whole_pass(struct bf_job *job, struct bf_error *err)
 		whole_again(&job->disks[i]);
 	job->target_complete = true;
 	tell_pass(job, kind);
-	ret = bf_job_skip_store(job, err);
+	ret = bf_job_note_unreadable(job, err);
+	if (!ret)
+		ret = bf_job_skip_store(job, err);
 	return ret ? ret : bf_job_record_store(job, err);
 }
 
@@ -231,9 +233,10 @@ int bf_job_pass(struct bf_job *job, struct bf_error *err)
 		return ret;
 	}
 	ret = run_pass(job, WIRE_PASS_DELTA, false, NULL, err);
-	if (!ret)
-		tell_pass(job, WIRE_PASS_DELTA);
-	return ret;
+	if (ret)
+		return ret;
+	tell_pass(job, WIRE_PASS_DELTA);
+	return bf_job_note_unreadable(job, err);
 }
 
 int bf_job_last_pass(struct bf_job *job, struct bf_error *err)

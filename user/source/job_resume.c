@@ -269,7 +269,9 @@ static int claim(struct bf_job *job, const struct decision *decision,
 		ret = bf_fault(BF_FAULT_SOURCE_CLAIMED, err);
 	if (!ret && again)
 		ret = restart(job, decision->way == BF_RESUME_RESYNC, err);
-	return ret ? ret : bf_job_unskip(job, err);
+	if (!ret)
+		ret = bf_job_unskip(job, err);
+	return ret ? ret : bf_job_retry_unreadable(job, err);
 }
 
 /*

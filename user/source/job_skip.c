@@ -207,20 +207,27 @@ static void record_path(const struct bf_job *job, char path[BF_PATH_BYTES])
 }
 
 /* Offset, length, offset, length ... */
+static json_t *list(const struct bf_ranges *ranges)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ranges->nr; i++) {
+		const struct bf_extent *e = &ranges->range[i];
+
+		json_array_append_new(list, json_integer(e->offset_bytes));
+		json_array_append_new(list, json_integer(e->length_bytes));
+	}
+	return list;
+}
+
 static json_t *disk_entry(const struct bf_job_disk *disk)
 {
-	json_t *ranges = json_array();
 	char uuid[37];
 
-	for (size_t i = 0; i < disk->unsent.nr; i++) {
-		const struct bf_extent *e = &disk->unsent.range[i];
-
-		json_array_append_new(ranges, json_integer(e->offset_bytes));
-		json_array_append_new(ranges, json_integer(e->length_bytes));
-	}
 	bf_format_uuid(disk->tracker.uuid, uuid);
-	return json_pack("{ss, ss, so}", "name", disk->config->name, "tracker",
-			 uuid, "ranges", ranges);
+	return json_pack("{ss, ss, so, so}", "name", disk->config->name,
+			 "tracker", uuid, "ranges", list(&disk->unsent),
+			 "unreadable", list(&disk->unreadable));
 }
 
 int bf_job_skip_store(struct bf_job *job, struct bf_error *err)
@@ -243,20 +250,33 @@ int bf_job_skip_store(struct bf_job *job, struct bf_error *err)
 }
 
 /* Return: 0, or -EINVAL for a list that cannot be ours. */
-static int load_disk(struct bf_job_disk *disk, const json_t *ranges)
+static int load_list(const struct bf_job_disk *disk, const json_t *list,
+		     struct bf_ranges *ranges)
 {
-	size_t nr = json_array_size(ranges);
+	size_t nr = json_array_size(list);
 
 	for (size_t i = 0; i + 1 < nr; i += 2) {
-		uint64_t from = json_integer_value(json_array_get(ranges, i));
-		uint64_t bytes = json_integer_value(json_array_get(ranges, i + 1));
+		uint64_t from = json_integer_value(json_array_get(list, i));
+		uint64_t bytes = json_integer_value(json_array_get(list, i + 1));
 
 		if (bytes > disk->size_bytes || from > disk->size_bytes - bytes ||
 		    from % WIRE_BLOCK_BYTES || bytes % WIRE_BLOCK_BYTES ||
-		    bf_ranges_append(&disk->unsent, from, bytes))
+		    bf_ranges_append(ranges, from, bytes))
 			return -EINVAL;
 	}
 	return 0;
+}
+
+static int load_disk(struct bf_job_disk *disk, const json_t *entry)
+{
+	int ret = load_list(disk, json_object_get(entry, "ranges"),
+			    &disk->unsent);
+
+	if (!ret)
+		ret = load_list(disk, json_object_get(entry, "unreadable"),
+				&disk->unreadable);
+	disk->unreadable_bytes = bf_ranges_bytes(&disk->unreadable);
+	return ret;
 }
 
 static int load_entry(struct bf_job *job, const json_t *entry)
@@ -273,7 +293,7 @@ static int load_entry(struct bf_job *job, const json_t *entry)
 		/* With another tracker all is copied anew. */
 		if (!strcmp(name, disk->config->name) &&
 		    !memcmp(uuid, disk->tracker.uuid, sizeof(uuid)))
-			return load_disk(disk, json_object_get(entry, "ranges"));
+			return load_disk(disk, entry);
 	}
 	return 0;
 }

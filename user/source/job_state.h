@@ -80,10 +80,12 @@ struct bf_job_disk {
 	bool in_doubt;			/* that pass compares digests */
 	struct bf_ranges skip;		/* by the running full pass */
 	struct bf_ranges unsent;	/* what the target lacks, the job's thread's */
+	struct bf_ranges unreadable;	/* zeroes there, the job's thread's */
 	/* By lock. */
 	uint64_t dirty_bytes;
 	uint64_t generation;
 	uint64_t passthrough;
+	uint64_t unreadable_bytes;
 	struct bf_reasons reasons;
 };
 
@@ -198,6 +200,14 @@ int bf_job_skip_store(struct bf_job *job, struct bf_error *err);
 int bf_job_skip_remove(struct bf_job *job, struct bf_error *err);
 /* With whole-disk: what was left out before becomes dirty. */
 int bf_job_unskip(struct bf_job *job, struct bf_error *err);
+
+/* ---- job_unreadable.c: sectors that the source's disks do not give ---- */
+/* bf_session_options.unread: the lists become durable. */
+int bf_job_unread(void *job, struct bf_error *err);
+/* They become dirty, to be tried again. */
+int bf_job_retry_unreadable(struct bf_job *job, struct bf_error *err);
+/* After a pass: what could be read is taken out of status and record. */
+int bf_job_note_unreadable(struct bf_job *job, struct bf_error *err);
 
 /* ---- job_resume.c: how to go on ---- */
 /* Opens a session, decides how to go on, claims. */

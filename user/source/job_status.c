@@ -123,6 +123,7 @@ static json_t *disk_status(const struct bf_job_disk *disk)
 	put(status, "dirty_bytes", disk->dirty_bytes);
 	put(status, "generation", disk->generation);
 	put(status, "passthrough", disk->passthrough);
+	put(status, "unreadable_bytes", disk->unreadable_bytes);
 	json_object_set_new(status, "reasons", reason_names(&disk->reasons));
 	return status;
 }

@@ -236,6 +236,18 @@ static int judge_all(struct verify_disk *verify, struct suspects *found,
 	return ret;
 }
 
+/* What the target lacks, and what the source's disk does not give, is left out. */
+static int to_compare(const struct bf_job_disk *disk, struct bf_ranges *sent)
+{
+	_cleanup_(bf_ranges_free) struct bf_ranges left_out = { 0 };
+	int ret = bf_ranges_add(&left_out, &disk->unsent);
+
+	if (!ret)
+		ret = bf_ranges_add(&left_out, &disk->unreadable);
+	return ret ? ret : bf_ranges_complement(&left_out, disk->size_bytes,
+						sent);
+}
+
 static int compare(struct bf_job *job, struct verify_disk *verify, bool first,
 		   struct bf_error *err)
 {
@@ -258,8 +270,7 @@ static int compare(struct bf_job *job, struct verify_disk *verify, bool first,
 	/* Whole disks in larger blocks first: fewer digests travel. */
 	if (first && block_bytes < BLOCK_BYTES)
 		block_bytes = BLOCK_BYTES;
-	if (first && bf_ranges_complement(&verify->disk->unsent,
-					  verify->disk->size_bytes, &sent))
+	if (first && to_compare(verify->disk, &sent))
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
 	ret = bf_session_verify(job->session, verify->index,
 				first ? sent.range : before.extents,
@@ -317,15 +328,15 @@ static int verify_round(struct bf_job *job, struct verify_disk *verifies,
 	return ret;
 }
 
-static json_t *describe_skipped(const struct bf_ranges *unsent)
+static json_t *describe_ranges(const struct bf_ranges *ranges)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < unsent->nr; i++)
+	for (size_t i = 0; i < ranges->nr; i++)
 		json_array_append_new(list, json_pack("{sI, sI}", "offset_bytes",
-			(json_int_t)unsent->range[i].offset_bytes,
+			(json_int_t)ranges->range[i].offset_bytes,
 			"length_bytes",
-			(json_int_t)unsent->range[i].length_bytes));
+			(json_int_t)ranges->range[i].length_bytes));
 	return list;
 }
 
@@ -339,23 +350,26 @@ static json_t *describe(struct bf_job *job, const struct verify_disk *verifies,
 	for (uint32_t i = 0; i < job->nr_disks; i++) {
 		const struct verify_disk *verify = &verifies[i];
 		const struct bf_ranges *unsent = &verify->disk->unsent;
+		const struct bf_ranges *lost = &verify->disk->unreadable;
 		bool same = !verify->differing_bytes;
-		json_t *entry = json_pack("{ss, sI, sI, sI, sI, sI, so, sb, sb}",
+		json_t *entry = json_pack("{ss, sI, sI, sI, sI, sI, so, sI, so, sb, sb}",
 			"name", verify->disk->config->name,
 			"compared_bytes", (json_int_t)verify->compared_bytes,
 			"differing_blocks", (json_int_t)verify->differing_blocks,
 			"differing_bytes", (json_int_t)verify->differing_bytes,
 			"skipped_ranges", (json_int_t)unsent->nr,
 			"skipped_bytes", (json_int_t)bf_ranges_bytes(unsent),
-			"skipped", describe_skipped(unsent),
-			"equal", same, "identical", same && !unsent->nr);
+			"skipped", describe_ranges(unsent),
+			"unreadable_bytes", (json_int_t)bf_ranges_bytes(lost),
+			"unreadable", describe_ranges(lost), "equal", same,
+			"identical", same && !unsent->nr && !lost->nr);
 
 		if (verify->differing_bytes)
 			json_object_set_new(entry, "first_offset_bytes",
 				json_integer(verify->first.offset_bytes));
 		json_array_append_new(disks, entry);
 		equal = equal && same;
-		identical = identical && same && !unsent->nr;
+		identical = identical && same && !unsent->nr && !lost->nr;
 	}
 	return json_pack("{sb, sb, si, so}", "equal", equal, "identical",
 			 identical, "rounds", rounds, "disks", disks);

@@ -396,7 +396,7 @@ int bf_pass_run(struct bf_session *session, enum wire_pass_kind kind,
 	ret = begin_all(session, err);
 	result->begin_ns = bf_now_ns() - start_ns;
 	if (!ret && kind == WIRE_PASS_FULL && session->options.begun)
-		ret = session->options.begun(session->options.begun_context,
+		ret = session->options.begun(session->options.callback_context,
 					     err);
 	if (!ret)
 		ret = bf_fault(BF_FAULT_SOURCE_BEGUN, err);

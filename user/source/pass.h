@@ -36,6 +36,11 @@ struct bf_session_disk {
 	 * is sent is taken out of it.
 	 */
 	struct bf_ranges *skip, *unsent;
+	/*
+	 * The caller's; NULL: a sector that cannot be read ends the pass. Else
+	 * zeroes take its place, and it is in this list until it can be read.
+	 */
+	struct bf_ranges *unreadable;
 	/* Out: what the target knows (OPENED), and after the claim its cookie. */
 	struct wire_opened opened;
 	uint8_t cookie[16];
@@ -65,7 +70,9 @@ struct bf_session_options {
 	bool read_only;			/* OPEN read-only, no claim: verify */
 	/* A full pass has begun on all disks; nothing of it is sent yet. */
 	int (*begun)(void *context, struct bf_error *err);
-	void *begun_context;
+	/* A list of unreadable sectors has grown: it is to become durable. */
+	int (*unread)(void *context, struct bf_error *err);
+	void *callback_context;
 };
 
 struct bf_session;

@@ -3,13 +3,14 @@
  * Read: dirty extents flow in from the walker, slots full of blocks flow out to
  * the workers. Neighbours are read together, 256 KiB to 1 MiB at a time; many
  * small extents share a slot, each with a read of its own. A block that cannot
- * be read ends the pass: nothing is sent in its place (RULE 2).
+ * be read ends the pass, or is told and listed (unreadable.c).
  */
 #include <errno.h>
 #include <string.h>
 
 #include "lib/fault.h"
 #include "source/session.h"
+#include "source/unreadable.h"
 
 #define READ_MIN_BYTES (256u << 10)
 #define REAP_MAX 64
@@ -110,8 +111,50 @@ static int read_failed(struct bf_session *s, const struct bf_slot *slot,
 		       disk->name,
 		       (unsigned long long)e->length_bytes / WIRE_BLOCK_BYTES,
 		       (unsigned long long)e->offset_bytes / WIRE_BLOCK_BYTES,
-		       error == ENODATA ? "the device ends before them" :
+		       error == -BF_RING_END ? "the device ends before them" :
 					  strerror(error));
+}
+
+/* What could be read now is not lost any more. */
+static void readable(struct bf_session *s, const struct bf_slot *slot,
+		     uint32_t extent)
+{
+	struct bf_ranges *unreadable = s->disks[slot->disk].unreadable;
+
+	if (unreadable && unreadable->nr)
+		bf_ranges_subtract(unreadable, &slot->extents[extent], 1);
+}
+
+/* Return: 0 when the extent's blocks lie in the slot after all. */
+static int read_again(struct bf_session *s, struct bf_slot *slot,
+		      uint32_t extent, int error, struct bf_error *err)
+{
+	uint8_t *data = slot->raw;
+
+	if (!bf_unreadable_error(error))
+		return read_failed(s, slot, extent, error, err);
+	for (uint32_t i = 0; i < extent; i++)
+		data += slot->extents[i].length_bytes;
+	return bf_read_again(s, slot->disk, &slot->extents[extent], data, error,
+			     err);
+}
+
+static int read_ended(struct bf_session *s, const struct bf_ring_done *done,
+		      struct bf_error *err)
+{
+	struct bf_slot *slot = &s->slots[done->tag >> 32];
+	uint32_t extent = (uint32_t)done->tag;
+	int ret = 0;
+
+	if (done->result)
+		ret = read_again(s, slot, extent, -done->result, err);
+	else
+		readable(s, slot, extent);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_SOURCE_READ, err);
+	if (!ret)
+		read_done(s, slot);
+	return ret;
 }
 
 int bf_read_reap(struct bf_session *session, uint32_t wait, struct bf_error *err)
@@ -125,15 +168,9 @@ int bf_read_reap(struct bf_session *session, uint32_t wait, struct bf_error *err
 		if (ret)
 			return ret;
 		for (i = 0; i < nr; i++) {
-			struct bf_slot *slot = &session->slots[done[i].tag >> 32];
-
-			if (done[i].result)
-				return read_failed(session, slot, done[i].tag,
-						   -done[i].result, err);
-			ret = bf_fault(BF_FAULT_SOURCE_READ, err);
+			ret = read_ended(session, &done[i], err);
 			if (ret)
 				return ret;
-			read_done(session, slot);
 		}
 		wait = 0;
 	} while (nr == REAP_MAX);

@@ -75,7 +75,7 @@ static int read_buffered(const struct bf_target *t, uint8_t *to, uint64_t offset
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return got ? -errno : -ENODATA;
+			return got ? -errno : BF_RING_END;
 		to += got;
 		offset += (uint64_t)got;
 		bytes -= (uint32_t)got;
@@ -146,6 +146,7 @@ static int finish_piece(struct bf_digester *d, const struct bf_target *t,
 		       "target %s: reading %u bytes at %llu from %s failed: %s; look for the device's errors in the kernel log",
 		       t->name, piece_bytes(range, piece),
 		       (unsigned long long)offset, t->path,
+		       d->result[slot] == BF_RING_END ? "it ends before them" :
 		       strerror(-d->result[slot]));
 }
 
