@@ -192,6 +192,46 @@ static void a_peer_that_is_no_target_is_told(void)
 	end_job();
 }
 
+/* A faulty target: what it answers was not offered. */
+static int answer_later_version(struct fake_target *t, uint16_t type,
+				uint16_t disk, const void *payload, uint32_t bytes)
+{
+	struct wire_welcome welcome;
+
+	if (type != WIRE_WELCOME)
+		return -1;
+	memcpy(&welcome, payload, sizeof(welcome));
+	welcome.version = htole16(WIRE_VERSION + 1);
+	return bf_frame_send(t->end, type, disk, &welcome, bytes,
+			     bf_now_ns() + FAKE_DEADLINE_NS, NULL);
+}
+
+/* A target of a later release, which no longer knows our version. */
+static int answer_refusal(struct fake_target *t, uint16_t type, uint16_t disk,
+			  const void *payload, uint32_t bytes)
+{
+	struct bf_error why;
+
+	bf_fail(&why, BF_E_VERSION, EPROTONOSUPPORT,
+		"this source speaks versions 1 to 1 of the protocol, this target 3 to 4");
+	bf_frame_send_error(t->end, &why, bf_now_ns() + FAKE_DEADLINE_NS);
+	return -1;
+}
+
+static void versions_that_do_not_meet(void)
+{
+	small_job();
+	job->target.answer = answer_refusal;
+	fails_with(try_open(fake_start(&job->target)), BF_E_VERSION,
+		   "this target 3 to 4");
+	fake_join(&job->target);
+	job->target.answer = answer_later_version;
+	fails_with(try_open(fake_start(&job->target)), BF_E_PROTOCOL,
+		   "a version that was not offered");
+	fake_join(&job->target);
+	end_job();
+}
+
 int main(void)
 {
 	tap_run("other totals commit nothing", other_totals_commit_nothing);
@@ -210,5 +250,7 @@ int main(void)
 	tap_run("impossible disks are refused", impossible_disks_are_refused);
 	tap_run("a peer that is no target is told",
 		a_peer_that_is_no_target_is_told);
+	tap_run("versions that do not meet are refused",
+		versions_that_do_not_meet);
 	return tap_done();
 }
