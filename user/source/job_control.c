@@ -141,9 +141,30 @@ static int parse_cutover(const struct bf_job *job, const json_t *json,
 			     &request->then, err);
 }
 
+/* With the lock. A second one would begin when the first was rolled back. */
+static bool cuts_over(const struct bf_job *job)
+{
+	const struct bf_job_request *request = job->requests;
+
+	while (request && request->command != BF_JOB_CUT_OVER)
+		request = request->next;
+	return request || job->state == BF_JOB_CUTOVER;
+}
+
+static int refuse_second(const struct bf_job *job,
+			 const struct bf_job_request *request,
+			 struct bf_error *err)
+{
+	if (request->command != BF_JOB_CUT_OVER || !cuts_over(job))
+		return 0;
+	return bf_fail(err, BF_E_BUSY, EBUSY,
+		       "a cutover of job %s is under way: wait for its end, or end it with `blkferry pause %s`",
+		       job->config->name, job->config->name);
+}
+
+/* With the lock. */
 static void enqueue(struct bf_job *job, struct bf_job_request *request)
 {
-	pthread_mutex_lock(&job->lock);
 	*job->requests_end = request;
 	job->requests_end = &request->next;
 	switch (request->command) {
@@ -162,8 +183,6 @@ static void enqueue(struct bf_job *job, struct bf_job_request *request)
 	default:
 		break;
 	}
-	pthread_mutex_unlock(&job->lock);
-	wake(job);
 }
 
 static void queue_request(struct bf_job *job, struct bf_control_client *client,
@@ -181,12 +200,18 @@ static void queue_request(struct bf_job *job, struct bf_control_client *client,
 	request->client = client;
 	if (command == BF_JOB_CUT_OVER)
 		ret = parse_cutover(job, json, request, &err);
-	if (ret) {
-		bf_control_fail(client, &err);
-		free(request);
+	pthread_mutex_lock(&job->lock);
+	if (!ret)
+		ret = refuse_second(job, request, &err);
+	if (!ret)
+		enqueue(job, request);
+	pthread_mutex_unlock(&job->lock);
+	if (!ret) {
+		wake(job);
 		return;
 	}
-	enqueue(job, request);
+	bf_control_fail(client, &err);
+	free(request);
 }
 
 /* Answered at once: it changes figures that others read. */
