@@ -36,9 +36,9 @@ GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
 FUZZ_TARGETS := $(wildcard tests/fuzz/*_fuzz.c)
 FAULT_TESTS := $(patsubst tests/fault/%.c,$(B)/fault/%,$(wildcard tests/fault/*.c))
 
-.PHONY: all user module demo demo-system check check-full check-vm bench lint fuzz clean \
+.PHONY: all user module demo demo-system check check-full check-vm soak bench lint fuzz clean \
 	install install-source deb rpm FORCE bench-programs unit-tests guest-tests fault-tests sanitized \
-	faulty fuzz-replay fuzz-programs
+	faulty fuzz-replay fuzz-programs thread-tests
 
 all: user module
 
@@ -84,6 +84,23 @@ $(B)/asan/unit/%: tests/unit/%.c $(B)/asan/libblkferry.a $(TEST_DEPS)
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -fsanitize=address,undefined \
 		-fno-omit-frame-pointer -fno-sanitize-recover=all -o $@ $< \
 		$(call test_build,$<) $(B)/asan/libblkferry.a $(USER_LDLIBS)
+
+# What has threads, watched by the thread sanitizer, for `make check-full`.
+THREAD_TESTS := $(patsubst %,$(B)/tsan/unit/%_test,ring transport session \
+	session_refusal pass pass_fail pass_local resync control pool log guardian hook)
+
+thread-tests: $(THREAD_TESTS)
+
+$(B)/tsan/libblkferry.a: FORCE
+	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan SANITIZE=thread \
+		$(B)/tsan/libblkferry.a
+
+$(B)/tsan/unit/%: tests/unit/%.c $(B)/tsan/libblkferry.a $(TEST_DEPS)
+	@mkdir -p $(@D)
+	@echo "  TEST    $@"
+	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -fsanitize=thread \
+		-fno-omit-frame-pointer -o $@ $< \
+		$(call test_build,$<) $(B)/tsan/libblkferry.a $(USER_LDLIBS)
 
 # Static programs start four times faster in an emulated guest.
 STATIC_LDLIBS := -Wl,--no-warnings -lnl-genl-3 -lnl-3 -pthread
@@ -162,6 +179,9 @@ check-full:
 
 check-vm:
 	$(Q)tests/run vm $(if $(KERNEL),--kernel "$(KERNEL)")
+
+soak:
+	$(Q)SOAK_SECONDS=$(or $(T),600) tests/run soak $(if $(KERNEL),--kernel "$(KERNEL)")
 
 bench: user
 	$(Q)tests/bench/run $(BENCH)

@@ -52,6 +52,8 @@ guardian_pid() {
 
 no_guardian() { [ -z "$(guardian_pid)" ]; }
 
+# shellcheck disable=SC2120
+# start_receiver [FAULT]: with one, the program that dies at fault points.
 start_receiver() {
 	cat >"$job_dir/receiver.conf" <<-END
 		[receiver]
@@ -65,7 +67,8 @@ start_receiver() {
 		path = $d1
 		overwrite = yes
 	END
-	blkferry receive --config "$job_dir/receiver.conf" 2>>"$job_dir/receiver.log" &
+	BLKFERRY_FAULT=${1:-} "blkferry${1:+-faulty}" receive \
+		--config "$job_dir/receiver.conf" 2>"$job_dir/receiver.log" &
 	echo $! >"$job_dir/receiver.pid"
 	wait_until 20 grep -q 'listening on' "$job_dir/receiver.log"
 }
@@ -90,7 +93,7 @@ write_job() {
 # shellcheck disable=SC2120
 # start_job [COMMAND...]: started through COMMAND, which becomes the replicator.
 start_job() {
-	"$@" blkferry run move --config "$job_dir/move.conf" \
+	"$@" "${replicator:-blkferry}" run move --config "$job_dir/move.conf" \
 		--records-dir "$job_dir/source" >"$job_dir/move.out" 2>"$job_dir/move.log" &
 	echo $! >"$job_dir/move.pid"
 }
@@ -108,8 +111,9 @@ passes_are() {
 
 state_is() { [ "$(figure .state)" = "$1" ]; }
 
-wait_ready() { wait_until 60 state_is ready || { cat "$job_dir/move.log"; return 1; }; }
+wait_ready() { wait_until 180 state_is ready || { cat "$job_dir/move.log"; return 1; }; }
 
+# shellcheck disable=SC2119
 # started [LINE...]: receiver and job run, the target is whole once.
 started() {
 	start_receiver
@@ -155,9 +159,10 @@ stop_writer() {
 	rm "$job_dir/writer.pid"
 }
 
-# raw_writer: writes the last MiB of d0 all the time, past the filesystem.
+# raw_writer: writes a MiB of d0, its last by default, all the time, past the
+# filesystem.
 raw_writer() {
-	fio --name=raw --filename="$d0" --offset=95M --size=1M --rw=randwrite \
+	fio --name=raw --filename="$d0" --offset="${raw_offset:-95M}" --size=1M --rw=randwrite \
 		--bs=4k --direct=1 --ioengine=psync --thread --allow_mounted_write=1 \
 		--time_based --runtime=600 >"$job_dir/fio.log" 2>&1 &
 	echo $! >"$job_dir/writer.pid"
