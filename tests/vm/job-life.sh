@@ -3,7 +3,7 @@
 # Policy: a job goes on from where it was when record, tracker and target agree,
 # and compares all, saying why, when they do not (job-resync.sh); pause, resume, sync,
 # cancel and verify do what they say; a lost receiver is waited for.
-# VM: disks=virtio:96M+virtio:96M mem=784 limit=600 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=784 limit=600 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -81,7 +81,7 @@ target_exchanged() {
 	wait_until 30 state_is connecting
 	wait_until 30 reason_says "127.0.0.1:$port"
 	rm -r "$job_dir/records"
-	dd if=/dev/zero of="$d1" bs=1M count=96 oflag=direct 2>/dev/null
+	dd if=/dev/zero of="$d1" bs=1M count=32 oflag=direct 2>/dev/null
 	start_receiver
 	wait_ready
 	eq "$(figure .mode)" full mode
@@ -134,7 +134,7 @@ verify_tells() {
 verify_under_load() {
 	begin_case
 	started
-	while put $((RANDOM % 24000)); do
+	while put $((RANDOM % 8000)); do
 		:
 	done &
 	echo $! >"$job_dir/writer.pid"

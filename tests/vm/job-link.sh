@@ -4,7 +4,7 @@
 # receiver hangs or is gone, and goes on when it is back; the wall clock may jump
 # either way without anything being late, lost or ended; where the system refuses
 # io_uring the job works all the same and says so.
-# VM: disks=virtio:96M+virtio:96M mem=784 limit=300 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=784 in=full limit=300 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -16,12 +16,12 @@ receiver_pid() { cat "$job_dir/receiver.pid"; }
 
 reason_says() { figure .reason.text | grep -q -- "$1"; }
 
-# idle [LINE...]: nothing is to be done for an hour.
+# idle: nothing is to be done for an hour.
 idle() {
 	begin_case
 	job_interval=1h
 	start_receiver
-	write_job "$@"
+	write_job
 	sed -i 's/^timeout = .*/timeout = 3s/' "$job_dir/move.conf"
 	start_job
 	wait_ready
@@ -50,27 +50,30 @@ receiver_dies() {
 	same_disks
 }
 
-# jump DATE: the wall clock, while a cutover is due and passes run.
-jump() { date -s "$1" >/dev/null; }
+# jump DAYS: the wall clock, while passes run and in a cutover. The shell's
+# SECONDS jump with it: no wait may span one.
+jump() { date -s "@$(($(date +%s) + $1 * 86400))" >/dev/null; }
 
 clock_jumps() {
 	begin_case
-	cleanup_fn date -s "@$(date +%s)"
+	cleanup_fn set_clock "$(date +%s)"
 	make_ext4 "$d0" data
 	started
-	jump '+3 days'
+	jump 3
 	put_file before
 	wait_until 30 passes_are $(($(figure .passes) + 2))
-	jump '-9 days'
+	jump -9
 	put_file after
 	wait_until 30 passes_are $(($(figure .passes) + 2))
 	state_is ready
 	cut_over --then thaw --max-downtime 20s &
 	echo $! >"$job_dir/cutover.pid"
-	jump '+400 days'
+	jump 400
 	wait "$(cat "$job_dir/cutover.pid")"
 	[ "$(reported .cutover.downtime_ns)" -lt 20000000000 ]
 }
+
+set_clock() { date -s "@$1"; }
 
 put_file() { dd if=/dev/urandom of="$job_dir/data.mnt/$1" bs=64k count=4 conv=fsync 2>/dev/null; }
 

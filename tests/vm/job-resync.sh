@@ -4,7 +4,7 @@
 # failure can lead to. Whatever is lost or restored, source and target are equal
 # afterwards, the mode and its reason are said, and of what was in doubt only
 # the blocks that differ travel. Records that cannot be believed are refused.
-# VM: disks=virtio:96M+virtio:96M mem=784 in=full limit=600 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=784 in=full limit=600 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -104,6 +104,7 @@ target_restored() {
 	sent 1
 }
 
+# The program with fault points makes a step of each MiB.
 # The target's record holds a step of a pass that has not ended.
 stepped() {
 	jq -e '.body.disks[0] | .through_bytes > 0 and (.complete | not)' \
@@ -112,15 +113,15 @@ stepped() {
 
 full_copy_interrupted() {
 	begin_case
-	dd if=/dev/urandom of="$d0" bs=1M count=48 oflag=direct 2>/dev/null
+	dd if=/dev/urandom of="$d0" bs=1M count=20 oflag=direct 2>/dev/null
 	start_receiver
-	write_job
-	start_job
+	write_job 'rate = 2M'
+	replicator=blkferry-faulty start_job
 	wait_until 60 stepped
 	kill_job
 	start_job
 	went_on resume 'how far the full copy came'
-	[ "$(figure .raw_bytes)" -lt $((96 << 20)) ]
+	[ "$(figure .raw_bytes)" -lt $((32 << 20)) ]
 }
 
 resync_interrupted() {
@@ -128,16 +129,17 @@ resync_interrupted() {
 	started
 	stop_job
 	blkferry untrack move:disk
-	spoil 0 12288
-	dd if=/dev/urandom of="$d0" bs=1M count=48 oflag=direct conv=notrunc 2>/dev/null
-	start_job
+	spoil 0 5120
+	dd if=/dev/urandom of="$d0" bs=1M count=20 oflag=direct conv=notrunc 2>/dev/null
+	sed -i '/^\[disk/i rate = 2M' "$job_dir/move.conf"
+	replicator=blkferry-faulty start_job
 	wait_until 60 stepped
 	kill_job
 	put 0
 	start_job
 	went_on resync 'was interrupted, which began because disk: the tracker was created anew'
 	sed -n 's/.*(resync): \([0-9.]*\)M compared.*/\1/p' "$job_dir/move.log" >"$job_dir/compared"
-	[ "$(cut -d. -f1 "$job_dir/compared")" -lt 96 ]
+	[ "$(cut -d. -f1 "$job_dir/compared")" -lt 32 ]
 }
 
 asked_for() {

@@ -4,7 +4,7 @@
 # named; by itself the job stops there. With zero-and-report the target has zeroes
 # in its place and in no other, verify and report say so, also after a restart,
 # and when the disk gives it again the target gets it.
-# VM: disks=virtio:32M+virtio:32M mem=784 limit=200 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+sd_mod+scsi_debug tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=200 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+sd_mod+scsi_debug tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -18,8 +18,10 @@ fails() { echo "$1" >/sys/bus/pseudo/drivers/scsi_debug/opts; }
 
 debug_disk() {
 	local at
-	for at in /sys/block/sd*; do
-		[ "$(cat "$at/device/model")" != "scsi_debug      " ] || echo "/dev/${at##*/}"
+	for at in /sys/block/sd*/device/model; do
+		[ -e "$at" ] || continue
+		at=${at%/device/model}
+		! grep -q '^scsi_debug' "$at/device/model" || echo "/dev/${at##*/}"
 	done
 }
 
@@ -28,6 +30,7 @@ has_disk() { [ -b "$(debug_disk)" ]; }
 # A disk of random data with ten bad sectors, known byte by byte.
 bad_disk() {
 	begin_case
+	modprobe sd_mod
 	modprobe scsi_debug dev_size_mb=$size_mib
 	cleanup_fn wait_until 20 rmmod scsi_debug
 	cleanup_fn end_case

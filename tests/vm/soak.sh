@@ -73,7 +73,7 @@ event() {
 		;;
 	7)
 		end "$job_dir/move.pid" KILL
-		whatever blkferry untrack move.disk
+		whatever blkferry untrack move:disk
 		;;
 	8)
 		end "$job_dir/move.pid" KILL
