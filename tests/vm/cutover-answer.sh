@@ -22,7 +22,7 @@ started_behind() {
 	make_ext4 "$d0" data
 	start_receiver
 	start_link "$1" ${3:+"$3"}
-	write_job
+	write_job 'connections = 1'	# cut_link forwards one at a time
 	sed -i "s/^receiver = .*/receiver = 127.0.0.1:4713/; s/^timeout = .*/timeout = ${2:-20s}/" "$job_dir/move.conf"
 	start_job
 	wait_ready

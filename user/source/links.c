@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "lib/cleanup.h"
+#include "lib/log.h"
 #include "source/session.h"
+
+#define CONNECT_NS (5 * BF_NSEC_PER_SEC)
 
 /* --- what comes by a data link: its thread ---------------------------------------- */
 
@@ -73,6 +75,26 @@ uint16_t bf_links_wanted(const struct bf_session *session)
 	return session->options.address && nr && is_shareable(session) ? nr : 1;
 }
 
+/* The session can do with fewer: a forwarder may take one connection only. */
+static int connect_one_more(struct bf_session *s, struct bf_transport **transport,
+			    struct bf_error *err)
+{
+	struct bf_session_options options = s->options;
+	int ret;
+
+	if (!options.timeout_ns || options.timeout_ns > CONNECT_NS)
+		options.timeout_ns = CONNECT_NS;
+	ret = bf_session_connect(&options, transport, err);
+	if (!ret || (err->code != BF_E_CONNECTION && err->code != BF_E_TIMEOUT &&
+		     err->code != BF_E_UNREACHABLE))
+		return ret;
+	bf_warn("job %s: going on with %u of %u connections to the receiver: %s",
+		options.job, 1 + s->nr_data_links, options.connections,
+		err->text);
+	*err = (struct bf_error){ 0 };
+	return -EAGAIN;
+}
+
 int bf_links_open(struct bf_session *session,
 		  const struct wire_claimed *claimed, struct bf_error *err)
 {
@@ -83,8 +105,10 @@ int bf_links_open(struct bf_session *session,
 	while (session->nr_data_links + 1u < claimed->connections) {
 		struct bf_transport *transport;
 		struct bf_link *link;
-		int ret = bf_session_connect(&session->options, &transport, err);
+		int ret = connect_one_more(session, &transport, err);
 
+		if (ret == -EAGAIN)
+			return 0;
 		if (!ret)
 			ret = bf_session_link(session, &handler, transport,
 					      &link, err);
