@@ -277,13 +277,18 @@ static bool ended_range(struct bf_disk *disk, struct bio *bio,
 	return true;
 }
 
-/* Split off from a bio that is in the table, with all of its pieces. */
+/*
+ * Split off from a bio that is in the table with all of its pieces, or from a
+ * piece of one (md raid0). What a bio is chained to lives until it has ended.
+ */
 static bool is_piece(const struct bf_disk *disk, struct bio *bio)
 {
 	struct bf_range rest = bio_range(bio);
 
-	return bio->bi_end_io == chain_end && is_clone(bio) &&
-	       bf_inflight_covers(disk->inflight, bio->bi_private, &rest);
+	for (; bio->bi_end_io == chain_end && is_clone(bio); bio = bio->bi_private)
+		if (bf_inflight_covers(disk->inflight, bio->bi_private, &rest))
+			return true;
+	return false;
 }
 
 /* Was not in the table, and is no piece of what is. */
