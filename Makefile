@@ -87,7 +87,8 @@ $(B)/asan/unit/%: tests/unit/%.c $(B)/asan/libblkferry.a $(TEST_DEPS)
 
 # What has threads, watched by the thread sanitizer, for `make check-full`.
 THREAD_TESTS := $(patsubst %,$(B)/tsan/unit/%_test,ring transport session \
-	session_refusal pass pass_fail pass_local resync control pool log guardian hook)
+	session_refusal pass pass_fail pass_local resync connections control pool log \
+	guardian hook)
 
 thread-tests: $(THREAD_TESTS)
 
