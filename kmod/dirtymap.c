@@ -11,6 +11,7 @@
 #include <linux/string.h>
 
 #include "dirtymap.h"
+#include "mistakes.h"
 
 /* Tagged word: bit 0, and a bit for each subregion from here up. */
 #define TAG		1UL
@@ -518,7 +519,7 @@ static u32 slot_next_dirty(const struct bf_dirtymap *map, u32 index,
 	bits = entry >> TAG_SHIFT;
 	from = block >> BF_SUBREGION_SHIFT;
 	bits &= ~0UL << from;
-	if (!bits)
+	if (!bits || bf_makes(LOSE_TAGS))
 		return nr;
 	return min(max(block, (u32)__ffs(bits) << BF_SUBREGION_SHIFT), nr);
 }

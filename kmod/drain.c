@@ -12,6 +12,7 @@
 
 #include "drain.h"
 #include "events.h"
+#include "mistakes.h"
 #include "walk.h"
 
 /* Whoever gets the map ends the generation; everybody else gets NULL. */
@@ -47,6 +48,8 @@ static bool drain_return(struct bf_drain *drain)
 
 	if (!map)
 		return false;
+	if (bf_makes(LOSE_RETURNED))
+		bf_map_clear(map);
 	bf_map_merge(bf_tracker_map(drain->tracker), map, drain->low_block);
 	mutex_lock(&bf_control_mutex);
 	drain_let_go(drain, map);
@@ -247,7 +250,8 @@ int bf_drain_lock(struct bf_drain *drain, u64 generation,
 		  struct netlink_ext_ack *extack)
 {
 	mutex_lock(&drain->lock);
-	if (drain->map && drain->generation == generation)
+	if (drain->map && (drain->generation == generation ||
+			   bf_makes(ANY_GENERATION)))
 		return 0;
 	if (drain->map)
 		NL_SET_ERR_MSG(extack, "GENERATION is not the one that DRAIN_FD owns: use the number that BEGIN gave");
@@ -339,9 +343,13 @@ static void clear_reasons(struct bf_tracker *tracker,
 	size_t i;
 
 	lockdep_assert_held(&bf_control_mutex);
-	for (i = 0; i < ARRAY_SIZE(tracker->cleared); i++)
-		tracker->cleared[i] = max(tracker->cleared[i],
-					  min(resynced[i], drain->raised[i]));
+	for (i = 0; i < ARRAY_SIZE(tracker->cleared); i++) {
+		u64 raised = bf_makes(CLEAR_ALL) ?
+			     atomic64_read(&tracker->raised[i]) :
+			     min(resynced[i], drain->raised[i]);
+
+		tracker->cleared[i] = max(tracker->cleared[i], raised);
+	}
 }
 
 /**

@@ -9,6 +9,7 @@
 #include <linux/module.h>
 
 #include "events.h"
+#include "mistakes.h"
 #include "netlink.h"
 #include "notify.h"
 #include "tracker.h"
@@ -48,6 +49,11 @@ static void __exit blkferry_exit(void)
 	bf_tracker_exit();
 	bf_events_module_exit();
 }
+
+#ifdef BF_MISTAKES
+unsigned int bf_mistake;
+module_param_named(mistake, bf_mistake, uint, 0644);
+#endif
 
 module_init(blkferry_init);
 module_exit(blkferry_exit);

@@ -19,6 +19,7 @@
 #include "alias.h"
 #include "compat/compat.h"
 #include "mark.h"
+#include "mistakes.h"
 #include "passthrough.h"
 #include "probe.h"
 #include "tracker.h"
@@ -48,6 +49,8 @@ static u64 mark_bios(struct bf_tracker *tracker, struct bf_dirtymap *map,
 		if (range.nr_sectors)
 			marked += bf_mark_tracker(tracker, map, &range);
 		nr_bytes -= bytes;
+		if (bf_makes(ONE_RANGE))
+			break;
 	}
 	return marked;
 }

@@ -15,6 +15,7 @@
 #include "inflight.h"
 #include "kind.h"
 #include "mark.h"
+#include "mistakes.h"
 #include "tracker.h"
 
 /* Outermost lock, see tracker.h. */
@@ -267,7 +268,7 @@ void bf_tracker_carry(struct bf_tracker *tracker)
 
 	lockdep_assert_held(&bf_control_mutex);
 	tracker->carried_blocks = 0;
-	if (!tracker->disk->inflight)
+	if (!tracker->disk->inflight || bf_makes(NO_CARRY))
 		return;
 	while ((nr = bf_inflight_next(tracker->disk->inflight, &cursor, ranges,
 				      ARRAY_SIZE(ranges))))

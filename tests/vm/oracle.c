@@ -5,8 +5,8 @@
  * way a program can (oracle/changes.c), by seed, while passes drain its tracker
  * into a replica in memory; passes end in a commit, a watermark, an abort, a
  * close, a death or a new connection, by seed too. In: a disk or partition, a
- * seed, operations in all, and the name of a mistake to make, for those who want
- * to see it caught. Out: the table of operations by the state of the drain that
+ * seed, operations in all, the name of a mistake to make, for those who want to
+ * see it caught, and a disk on top through which it is changed. Out: the table of operations by the state of the drain that
  * they met, and one line of counts; status 1 if the replica differs from the
  * disk in the end, and then who wrote what is missing.
  */
@@ -29,10 +29,17 @@ static const char *const end_names[NR_ENDS] = {
 	"committed", "in part", "aborted", "closed", "killed", "reconnected",
 };
 
-enum mistake { NO_MISTAKE, COMMIT_BEFORE_COPY, SHORT_WALK, NR_MISTAKES };
+enum mistake { NO_MISTAKE, COMMIT_BEFORE_COPY, SHORT_WALK, LATE_WRITE, NR_MISTAKES };
 
 static const char *const mistakes[NR_MISTAKES] = {
-	"none", "commit-before-copy", "short-walk",
+	"none", "commit-before-copy", "short-walk", "late-write",
+};
+
+/* What a pass copied, for a mistake: its session's writes land once more. */
+struct session {
+	struct blkferry_extent extents[4096];
+	size_t nr_extents;
+	char *replica;
 };
 
 static struct drainer {
@@ -46,7 +53,8 @@ static struct drainer {
 	struct bf_tracker tracker;
 	struct bf_walk_window window;
 	struct bf_error err;
-	unsigned int nr_passes, nr_ends[NR_ENDS];
+	struct session now, old;
+	unsigned int nr_passes, nr_cut, nr_ends[NR_ENDS];
 	uint64_t copied_bytes, carried_blocks;
 } drainer;
 
@@ -70,6 +78,8 @@ static void copy_extent(struct drainer *d, const struct blkferry_extent *extent)
 	uint64_t at = extent->sector * 512;
 	uint64_t end = at + extent->nr_sectors * 512;
 
+	if (d->now.nr_extents < sizeof(d->now.extents) / sizeof(*extent))
+		d->now.extents[d->now.nr_extents++] = *extent;
 	while (at < end) {
 		size_t want = end - at < sizeof(chunk) ? end - at : sizeof(chunk);
 
@@ -81,21 +91,40 @@ static void copy_extent(struct drainer *d, const struct blkferry_extent *extent)
 	}
 }
 
+/* Return: where the walk goes on; before the window's end if it breaks off. */
+static uint64_t copy_window(struct drainer *d, size_t nr_extents,
+			    uint64_t *sectors)
+{
+	for (size_t i = 0; i < nr_extents; i++) {
+		copy_extent(d, &d->window.extents[i]);
+		*sectors += d->window.extents[i].nr_sectors;
+	}
+	return nr_extents < d->window.nr_extents ?
+	       d->window.extents[nr_extents].sector : d->window.next_sector;
+}
+
+/* One of four walks breaks off with changes left behind, and goes on there. */
 static void copy_generation(struct drainer *d, const struct bf_drain *drain)
 {
+	bool is_whole, breaks = rand_r(&d->seed) % 4 == 0;
 	uint64_t from = 0, sectors = 0;
 
 	do {
+		size_t nr;
+
 		if (bf_drain_walk(d->nl, drain, from, &d->window, &d->err))
 			stop("walk", &d->err);
-		for (size_t i = 0; i < d->window.nr_extents; i++) {
-			copy_extent(d, &d->window.extents[i]);
-			sectors += d->window.extents[i].nr_sectors;
-		}
-		from = d->window.next_sector;
-	} while (!d->window.end && d->mistake != SHORT_WALK);
-	if (d->mistake == SHORT_WALK)
-		return;
+		nr = d->window.nr_extents;
+		breaks = breaks && nr;
+		if (breaks)
+			nr = rand_r(&d->seed) % nr;
+		d->nr_cut += breaks;
+		is_whole = d->window.end && !breaks;
+		from = copy_window(d, nr, &sectors);
+		if (breaks && d->mistake == SHORT_WALK)
+			return;
+		breaks = false;
+	} while (!is_whole);
 	if (d->window.total_blocks != drain->nr_blocks ||
 	    (sectors + BLOCK_BYTES / 512 - 1) / (BLOCK_BYTES / 512) != drain->nr_blocks)
 		stop("the walk and its trailer differ", &d->err);
@@ -113,11 +142,24 @@ static void begin(struct drainer *d, struct bf_drain *drain)
 	d->carried_blocks += drain->carried_blocks;
 }
 
+/* A reason that was raised after the begin stands. */
+static void check_reasons(struct drainer *d, const struct bf_drain *drain)
+{
+	if (bf_tracker_get(d->nl, d->tracker.id, &d->tracker, &d->err))
+		stop("get", &d->err);
+	for (uint32_t id = 1; id <= BLKFERRY_REASON_MAX; id++)
+		if (d->tracker.reasons.by_id[id].cleared >
+		    drain->reasons.by_id[id].raised)
+			stop("missed: a reason was cleared though raised again", NULL);
+}
+
+/* A command that passed through changed nothing: each pass resyncs as well. */
 static void finish(struct drainer *d, struct bf_drain *drain)
 {
 	if (bf_drain_finish(d->nl, drain, d->tracker.nr_sectors,
-			    drain->nr_blocks, NULL, &d->err))
+			    drain->nr_blocks, &drain->reasons, &d->err))
 		stop("final commit", &d->err);
+	check_reasons(d, drain);
 	bf_drain_close(drain);
 }
 
@@ -184,12 +226,30 @@ static void commit_another(struct drainer *d, const struct bf_drain *drain)
 		     &d->err);
 }
 
+/* The mistake: what a session that was given up had under way lands in the next. */
+static void land_late(struct drainer *d, bool is_given_up)
+{
+	for (size_t i = 0; i < d->old.nr_extents; i++) {
+		uint64_t at = d->old.extents[i].sector * 512;
+
+		memcpy(d->replica + at, d->old.replica + at,
+		       d->old.extents[i].nr_sectors * 512);
+	}
+	d->old.nr_extents = 0;
+	if (!is_given_up)
+		return;
+	memcpy(d->old.replica, d->replica, d->oracle->size_bytes);
+	memcpy(d->old.extents, d->now.extents, sizeof(d->now.extents));
+	d->old.nr_extents = d->now.nr_extents;
+}
+
 static void pass(struct drainer *d)
 {
 	enum end end = rand_r(&d->seed) % NR_ENDS;
 	struct bf_drain drain;
 
 	d->nr_ends[end]++;
+	d->now.nr_extents = 0;
 	if (end == DEATH)
 		die_with_generation(d);
 	begin(d, &drain);
@@ -199,6 +259,8 @@ static void pass(struct drainer *d)
 		return;
 	}
 	copy_generation(d, &drain);
+	if (d->mistake == LATE_WRITE)
+		land_late(d, end == RECONNECT);
 	end_pass(d, &drain, end);
 }
 
@@ -252,19 +314,36 @@ static uint64_t differing_blocks(struct drainer *d)
 	return differing;
 }
 
+/* Of the reasons only commands that passed through belong here. */
 static bool is_doubted(struct drainer *d)
 {
-	uint32_t id;
+	bool doubted = false;
 
 	if (bf_tracker_get(d->nl, d->tracker.id, &d->tracker, &d->err))
 		stop("get", &d->err);
-	if (!bf_reasons_stand(&d->tracker.reasons, &id))
-		return false;
-	printf("the tracker doubts: %s\n", bf_reason_text(id));
-	return true;
+	for (uint32_t id = 1; id <= BLKFERRY_REASON_MAX; id++) {
+		const struct bf_reason_counts *n = &d->tracker.reasons.by_id[id];
+
+		if (n->raised == n->cleared &&
+		    (!n->raised || id == BLKFERRY_REASON_PASSTHROUGH))
+			continue;
+		printf("the tracker doubts: %s\n", bf_reason_text(id));
+		doubted = true;
+	}
+	return doubted;
 }
 
 /* --- all ------------------------------------------------------------------------ */
+
+static char *map_replica(uint64_t bytes)
+{
+	char *replica = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (replica == MAP_FAILED)
+		stop("replica", NULL);
+	return replica;
+}
 
 static void prepare(struct drainer *d, const char *path)
 {
@@ -274,10 +353,8 @@ static void prepare(struct drainer *d, const char *path)
 	if (ioctl(d->disk, BLKGETSIZE64, &d->oracle->size_bytes))
 		stop(path, NULL);
 	mapped_bytes = (d->oracle->size_bytes | ((1 << 20) - 1)) + 1;
-	d->replica = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (d->replica == MAP_FAILED)
-		stop("replica", NULL);
+	d->replica = map_replica(mapped_bytes);
+	d->old.replica = map_replica(mapped_bytes);
 	if (bf_netlink_open(&d->nl, &d->err) ||
 	    bf_tracker_create(d->nl, d->disk, "oracle", BLOCK_BYTES, true,
 			      &d->tracker, &d->err))
@@ -300,12 +377,12 @@ int main(int argc, char **argv)
 	bool bad;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: oracle DISK SEED OPERATIONS [MISTAKE]\n");
+		fprintf(stderr, "usage: oracle DISK SEED OPERATIONS [MISTAKE|none [DISK_ON_TOP]]\n");
 		return 2;
 	}
 	d->mistake = argc > 4 ? find_mistake(argv[4]) : NO_MISTAKE;
 	d->seed = strtoul(argv[2], NULL, 0);
-	d->oracle = oracle_new(argv[1], d->seed, strtoul(argv[3], NULL, 0));
+	d->oracle = oracle_new(argv[argc > 5 ? 5 : 1], d->seed, strtoul(argv[3], NULL, 0));
 	prepare(d, argv[1]);
 	start_changes(d->oracle);
 	while (changes_go_on(d->oracle))
@@ -319,8 +396,8 @@ int main(int argc, char **argv)
 	printf("differing %" PRIu64 " passes %u", differing, d->nr_passes);
 	for (int i = 0; i < NR_ENDS; i++)
 		printf(" %s %u", end_names[i], d->nr_ends[i]);
-	printf(" copied %" PRIu64 " KiB new %" PRIu64 " KiB carried %" PRIu64
-	       " late %" PRIu64 "\n", d->copied_bytes >> 10,
+	printf(" broken-off %u copied %" PRIu64 " KiB new %" PRIu64 " KiB carried %" PRIu64
+	       " late %" PRIu64 "\n", d->nr_cut, d->copied_bytes >> 10,
 	       d->tracker.stats[BLKFERRY_STAT_NEW_BLOCKS] * BLOCK_BYTES >> 10,
 	       d->carried_blocks, d->tracker.stats[BLKFERRY_STAT_LATE]);
 	if (bf_tracker_delete(d->nl, d->tracker.id, &d->err))

@@ -149,6 +149,7 @@ module_key() {
 	local dir=$1
 	{
 		cat "$dir/version"
+		echo "${MISTAKES:-}"
 		cd "$top" && find Kbuild kmod include/uapi dkms tools/build-module tools/deb \
 			-type f -exec sha256sum {} + | sort
 	} | key_of

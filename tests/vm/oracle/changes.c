@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <sched.h>
+#include <scsi/sg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,22 +26,26 @@
 #define WRITE_MAX_BYTES (128u << 10)
 #define BURST 8
 
-enum kind { PLAIN, DURABLE, BUFFERED, BURST_OF, DISCARD, ZERO, FLUSH, NR_KINDS };
+enum kind {
+	PLAIN, DURABLE, BUFFERED, BURST_OF, DISCARD, ZERO, FLUSH, PASSED_THROUGH,
+	NR_KINDS
+};
 
 static const char *const kind_names[NR_KINDS] = {
 	"write", "write-dsync", "write-buffered", "write-burst", "discard",
-	"write-zeroes", "flush",
+	"write-zeroes", "flush", "passthrough",
 };
 
 static const char *const state_names[NR_STATES] = {
 	"idle", "at-swap", "owned", "ending",
 };
 
-/* By rand % 20. */
-static const enum kind mix[20] = {
+#define MIX 21
+
+static const enum kind mix[MIX] = {
 	PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, DURABLE, DURABLE,
 	DURABLE, BUFFERED, BUFFERED, BUFFERED, BURST_OF, BURST_OF, DISCARD,
-	DISCARD, ZERO, ZERO, FLUSH,
+	DISCARD, ZERO, ZERO, FLUSH, PASSED_THROUGH,
 };
 
 struct stamp {
@@ -58,15 +63,20 @@ struct writer {
 	aio_context_t aio;
 	char *data;
 	uint64_t number;
+	uint64_t at, length;		/* under way; of the lock */
 	uint64_t cells[NR_KINDS][NR_STATES];
 	uint64_t unsupported[NR_KINDS];
 };
 
 struct writers {
 	const char *path;
+	uint64_t size_bytes;
 	unsigned int seed, nr_operations;	/* of each */
 	atomic_uint nr_running;
 	atomic_uint nr_changing;		/* operations under way */
+	bool is_mirror;
+	pthread_mutex_t lock;		/* for places */
+	pthread_cond_t place_is_left;
 	struct writer each[NR_WRITERS];
 };
 
@@ -119,7 +129,7 @@ static uint64_t some_length(struct writer *w)
  */
 static uint64_t place(struct writer *w, uint64_t length, bool buffered)
 {
-	uint64_t sectors = w->oracle->size_bytes / 512, low = 0;
+	uint64_t sectors = w->oracle->writers->size_bytes / 512, low = 0;
 	uint64_t border = sectors / 4 * 3 / 8 * 8;
 
 	if (buffered)
@@ -161,6 +171,24 @@ static long burst(struct writer *w, uint64_t at, uint64_t length)
 	return got == nr ? 0 : -1;
 }
 
+/* A vendor's command that may write anything, for all that anybody can know. */
+static long pass_through(struct writer *w)
+{
+	unsigned char command[6] = { 0xc0 };
+	struct sg_io_hdr header = {
+		.interface_id = 'S',
+		.dxfer_direction = SG_DXFER_NONE,
+		.cmdp = command,
+		.cmd_len = sizeof(command),
+		.timeout = 10000,
+	};
+	long done = ioctl(w->direct, SG_IO, &header);
+
+	if (done < 0 && (errno == ENOTTY || errno == EINVAL))
+		errno = EOPNOTSUPP;
+	return done;
+}
+
 static long make(struct writer *w, enum kind kind, uint64_t at, uint64_t length)
 {
 	uint64_t range[2] = { at, length };
@@ -172,6 +200,8 @@ static long make(struct writer *w, enum kind kind, uint64_t at, uint64_t length)
 		return ioctl(w->direct, BLKZEROOUT, range);
 	case FLUSH:
 		return fdatasync(w->buffered);
+	case PASSED_THROUGH:
+		return pass_through(w);
 	case BURST_OF:
 		return burst(w, at, length);
 	case DURABLE:
@@ -196,10 +226,55 @@ static void count(struct writer *w, enum kind kind, int before, int after)
 	}
 }
 
+static bool is_taken(struct writers *all, uint64_t at, uint64_t length)
+{
+	for (unsigned int n = 0; n < NR_WRITERS; n++) {
+		const struct writer *other = &all->each[n];
+
+		if (other->length && at < other->at + other->length &&
+		    other->at < at + length)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Writes to one place at the same time leave the sides of a mirror different,
+ * and then it depends on the side which of them is read.
+ */
+static void take_place(struct writer *w, uint64_t at, uint64_t length)
+{
+	struct writers *all = w->oracle->writers;
+
+	if (!all->is_mirror)
+		return;
+	pthread_mutex_lock(&all->lock);
+	while (is_taken(all, at, length))
+		pthread_cond_wait(&all->place_is_left, &all->lock);
+	w->at = at;
+	w->length = length;
+	pthread_mutex_unlock(&all->lock);
+}
+
+static void leave_place(struct writer *w)
+{
+	struct writers *all = w->oracle->writers;
+
+	pthread_mutex_lock(&all->lock);
+	w->length = 0;
+	pthread_cond_broadcast(&all->place_is_left);
+	pthread_mutex_unlock(&all->lock);
+}
+
+static bool writes(enum kind kind)
+{
+	return kind != FLUSH && kind != PASSED_THROUGH;
+}
+
 static void change(struct writer *w)
 {
 	struct writers *all = w->oracle->writers;
-	enum kind kind = mix[rand_r(&w->seed) % 20];
+	enum kind kind = mix[rand_r(&w->seed) % MIX];
 	uint64_t length = some_length(w);
 	uint64_t at = place(w, length, kind == BUFFERED);
 	int before;
@@ -207,17 +282,20 @@ static void change(struct writer *w)
 
 	w->number++;
 	stamp(w, kind, at, length);
-	if (kind != FLUSH)
+	take_place(w, at, length);
+	if (writes(kind))
 		atomic_fetch_add(&all->nr_changing, 1);
 	before = atomic_load(&w->oracle->state);
 	done = make(w, kind, at, length);
 	count(w, kind, before, atomic_load(&w->oracle->state));
-	if (kind != FLUSH)
+	if (writes(kind))
 		atomic_fetch_sub(&all->nr_changing, 1);
-	if (done < 0 && errno == EOPNOTSUPP && kind == DISCARD)
+	if (done < 0 && errno == EOPNOTSUPP &&
+	    (kind == DISCARD || kind == PASSED_THROUGH))
 		w->unsupported[kind]++;
 	else if (done < 0)
 		stop(kind_names[kind], NULL);
+	leave_place(w);
 }
 
 static void *writer_main(void *arg)
@@ -238,12 +316,18 @@ struct oracle *oracle_new(const char *path, unsigned int seed,
 {
 	struct oracle *oracle = calloc(1, sizeof(*oracle));
 	struct writers *all = calloc(1, sizeof(*all));
+	_cleanup_close_ int fd = open_disk(path, 0);
 
 	if (!oracle || !all)
 		stop("memory", NULL);
+	if (ioctl(fd, BLKGETSIZE64, &all->size_bytes))
+		stop(path, NULL);
 	oracle->writers = all;
 	all->path = path;
 	all->seed = seed;
+	all->is_mirror = strstr(path, "/md");
+	pthread_mutex_init(&all->lock, NULL);
+	pthread_cond_init(&all->place_is_left, NULL);
 	all->nr_operations = (nr_operations + NR_WRITERS - 1) / NR_WRITERS;
 	return oracle;
 }
