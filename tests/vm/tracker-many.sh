@@ -5,7 +5,7 @@
 # memory limit counts for all together: beyond it marks get coarse in each, none
 # is lost. A disk that shrinks raises a reason. Who does not read what he is told
 # harms nobody else, and begins nothing.
-# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=600
+# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=1200
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
