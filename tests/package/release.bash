@@ -41,7 +41,7 @@ module_of() { find "/lib/modules/$1/updates" -name 'blkferry.ko*'; }
 has_module() {
 	local ko
 	dkms status -k "$1" | tee "$test_tmp/status"
-	grep -qE "^blkferry[,/] ?$version, $1, x86_64: installed" "$test_tmp/status"
+	grep -qE "^blkferry[,/] ?$version, ${1//+/[+]}, x86_64: installed" "$test_tmp/status"
 	ko=$(module_of "$1")
 	[ -n "$ko" ]
 	modinfo -F vermagic "$ko" | grep -qF "$1 "
