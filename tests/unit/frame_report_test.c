@@ -3,20 +3,7 @@
  * Frames around a copy: MEASURE and REPORT. Policy: as in frame_test.c, each
  * validator takes its limits' last good value and refuses the first bad one.
  */
-#include <errno.h>
-
-#include "lib/frame.h"
-#include "tap.h"
-
-static struct bf_error err;
-static uint8_t payload[sizeof(struct wire_report) + 64];
-
-static struct bf_frame frame_of(uint16_t type, const void *data, size_t length)
-{
-	memcpy(payload, data, length);
-	return (struct bf_frame){ .type = type, .length = (uint32_t)length,
-				  .payload = payload };
-}
+#include "frame_messages.h"
 
 static void measures(void)
 {
