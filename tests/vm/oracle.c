@@ -6,9 +6,10 @@
  * into a replica in memory; passes end in a commit, a watermark, an abort, a
  * close, a death or a new connection, by seed too. In: a disk or partition, a
  * seed, operations in all, the name of a mistake to make, for those who want to
- * see it caught, and a disk on top through which it is changed. Out: the table of operations by the state of the drain that
- * they met, and one line of counts; status 1 if the replica differs from the
- * disk in the end, and then who wrote what is missing.
+ * see it caught, and a disk on top through which it is changed. Out: the table of
+ * operations by the state of the drain that they met, and one line of counts;
+ * status 1 if the replica differs from the disk in the end, and then who wrote
+ * what is missing.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -103,10 +104,13 @@ static uint64_t copy_window(struct drainer *d, size_t nr_extents,
 	       d->window.extents[nr_extents].sector : d->window.next_sector;
 }
 
-/* One of four walks breaks off with changes left behind, and goes on there. */
+/*
+ * One of four walks breaks off with changes left behind, and goes on there;
+ * each does where the mistake is that it does not go on.
+ */
 static void copy_generation(struct drainer *d, const struct bf_drain *drain)
 {
-	bool is_whole, breaks = rand_r(&d->seed) % 4 == 0;
+	bool is_whole, breaks = rand_r(&d->seed) % 4 == 0 || d->mistake == SHORT_WALK;
 	uint64_t from = 0, sectors = 0;
 
 	do {
@@ -243,9 +247,17 @@ static void land_late(struct drainer *d, bool is_given_up)
 	d->old.nr_extents = d->now.nr_extents;
 }
 
-static void pass(struct drainer *d)
+/* A mistake that needs sessions given up is made at each chance. */
+static enum end some_end(struct drainer *d)
 {
 	enum end end = rand_r(&d->seed) % NR_ENDS;
+
+	return d->mistake == LATE_WRITE ? RECONNECT : end;
+}
+
+static void pass(struct drainer *d)
+{
+	enum end end = some_end(d);
 	struct bf_drain drain;
 
 	d->nr_ends[end]++;
