@@ -22,7 +22,9 @@
 #include "source/unreadable.h"
 
 #define ASKS 8				/* questions on their way */
-#define ASK_BYTES (8u << 20)
+#ifndef BF_ASK_BYTES		/* a resync's steps begin and end with them */
+#define BF_ASK_BYTES (8u << 20)
+#endif
 #define READS 8				/* of READ_BYTES, in flight or read */
 #define READ_BYTES (1u << 20)
 #define BLOCK_MIN_BYTES 4096u
@@ -155,7 +157,7 @@ static uint64_t ask_max_bytes(const struct bf_compare *c)
 {
 	uint64_t bytes = (uint64_t)c->block_bytes * WIRE_DIGESTS_MAX;
 
-	return bytes < ASK_BYTES ? bytes : ASK_BYTES;
+	return bytes < BF_ASK_BYTES ? bytes : BF_ASK_BYTES;
 }
 
 static int start_asks(struct bf_compare *c, struct bf_error *err)
