@@ -338,7 +338,8 @@ static int put_event(struct sk_buff *skb, const struct bf_event *event)
  * bf_reply_event() - tell everybody who listens
  * @event: what happened
  *
- * An event that cannot be delivered is lost; the state that it told of is not.
+ * An event that cannot be delivered is lost, which its listeners are told; the
+ * state that it told of is not.
  *
  * Context: Process, may sleep.
  */
@@ -349,8 +350,10 @@ void bf_reply_event(const struct bf_event *event)
 					  GFP_NOIO);
 	void *header;
 
-	if (!skb)
+	if (!skb) {
+		genl_set_err(&bf_genl_family, &init_net, 0, EVENTS_GROUP, -ENOBUFS);
 		return;
+	}
 	header = genlmsg_put(skb, 0, 0, &bf_genl_family, 0, BLKFERRY_CMD_EVENT);
 	if (!header || put_event(skb, event)) {
 		nlmsg_free(skb);

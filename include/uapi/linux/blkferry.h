@@ -175,7 +175,8 @@
  *	EVENT u32 (enum blkferry_event), TRACKER_ID u32, NAME string,
  *	[REASON_ID u32] for RESYNC_NEEDED
  *	Several of one kind that come close together may become one. A socket
- *	that does not read loses events (ENOBUFS): GET tells the state.
+ *	that does not read, or memory that is short, loses events (ENOBUFS from
+ *	its next receive): GET tells the state.
  *
  * The module stays loaded while a tracker or a drain descriptor exists (rmmod:
  * EBUSY). Its parameter leaves_max_bytes bounds the memory of all dirty maps,
@@ -272,8 +273,9 @@ enum blkferry_attr {
 
 /*
  * Statistics of a tracker, all u64. Operations count since TRACK, as seen at
- * completion, on bio-based disks at submission; an operation that only touches a tracked partition in part
- * counts for it. Gauges are marked; they are read without stopping I/O.
+ * completion, on bio-based disks at submission; an operation that only touches
+ * a tracked partition in part counts for it. Gauges are marked; they are read
+ * without stopping I/O.
  */
 enum blkferry_stat {
 	BLKFERRY_STAT_UNSPEC,
