@@ -11,6 +11,7 @@
 #include <linux/netlink.h>
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -186,18 +187,72 @@ int bf_netlink_no_memory(struct bf_error *err)
 		       "no memory for a message to the module: free some");
 }
 
+/*
+ * The kernel had no memory for an answer or its acknowledgement. What it did send
+ * is there by now, and is read: it may hold descriptors that are to be closed.
+ */
+static void read_what_is_left(struct bf_netlink *nl, struct nl_cb *callbacks,
+			      const struct exchange *exchange)
+{
+	struct pollfd left = { .fd = nl_socket_get_fd(nl->socket), .events = POLLIN };
+
+	while (!exchange->done && poll(&left, 1, 0) > 0 &&
+	       nl_recvmsgs(nl->socket, callbacks) >= 0)
+		continue;
+}
+
 static int receive_all(struct bf_netlink *nl, struct nl_cb *callbacks,
 		       struct exchange *exchange)
 {
 	while (!exchange->done) {
 		int ret = nl_recvmsgs(nl->socket, callbacks);
 
-		if (ret < 0 && !exchange->done)
+		if (ret >= 0)
+			continue;
+		read_what_is_left(nl, callbacks, exchange);
+		nl->broken = !exchange->done;
+		if (nl->broken)
 			return bf_fail(exchange->err, BF_E_TRACKER, EIO,
 				       "no answer from the module: %s; look into the kernel log",
 				       nl_geterror(ret));
 	}
 	return exchange->result;
+}
+
+static int open_socket(struct nl_sock **socket, struct bf_error *err)
+{
+	int on = 1;
+	int ret;
+
+	*socket = nl_socket_alloc();
+	if (!*socket)
+		return bf_netlink_no_memory(err);
+	ret = genl_connect(*socket);
+	if (ret < 0)
+		return bf_fail(err, BF_E_SYSTEM, EIO,
+			       "no generic netlink socket: %s; the kernel needs CONFIG_NET",
+			       nl_geterror(ret));
+	nl_socket_set_buffer_size(*socket, BF_NETLINK_ANSWER_BYTES, REQUEST_BYTES);
+	nl_socket_set_msg_buf_size(*socket, BF_NETLINK_ANSWER_BYTES);
+	/* Words in errors, without the request in front; old kernels send none. */
+	setsockopt(nl_socket_get_fd(*socket), SOL_NETLINK, NETLINK_EXT_ACK,
+		   &on, sizeof(on));
+	setsockopt(nl_socket_get_fd(*socket), SOL_NETLINK, NETLINK_CAP_ACK,
+		   &on, sizeof(on));
+	return 0;
+}
+
+/* After an exchange that had no end its socket is of no more use. */
+static int mend_socket(struct bf_netlink *nl, struct bf_error *err)
+{
+	int ret;
+
+	if (!nl->broken)
+		return 0;
+	nl_socket_free(nl->socket);
+	ret = open_socket(&nl->socket, err);
+	nl->broken = ret != 0;
+	return ret;
 }
 
 /*
@@ -213,6 +268,9 @@ static int exchange(struct bf_netlink *nl, struct nl_msg *message,
 
 	if (!callbacks)
 		return bf_netlink_no_memory(err);
+	ret = mend_socket(nl, err);
+	if (ret)
+		return ret;
 	nl_cb_err(callbacks, NL_CB_CUSTOM, on_error, &exchange);
 	nl_cb_set(callbacks, NL_CB_ACK, NL_CB_CUSTOM, on_end, &exchange);
 	nl_cb_set(callbacks, NL_CB_FINISH, NL_CB_CUSTOM, on_end, &exchange);
@@ -237,29 +295,6 @@ static int resolve_family(struct nl_sock *socket, struct bf_error *err)
 		return family;
 	return bf_fail(err, BF_E_NO_MODULE, ENOENT,
 		       "the kernel module is not loaded: run `modprobe blkferry`; if that fails install the package blkferry-dkms; inside a container it cannot be reached");
-}
-
-static int open_socket(struct nl_sock **socket, struct bf_error *err)
-{
-	int on = 1;
-	int ret;
-
-	*socket = nl_socket_alloc();
-	if (!*socket)
-		return bf_netlink_no_memory(err);
-	ret = genl_connect(*socket);
-	if (ret < 0)
-		return bf_fail(err, BF_E_SYSTEM, EIO,
-			       "no generic netlink socket: %s; the kernel needs CONFIG_NET",
-			       nl_geterror(ret));
-	nl_socket_set_buffer_size(*socket, BF_NETLINK_ANSWER_BYTES, REQUEST_BYTES);
-	nl_socket_set_msg_buf_size(*socket, BF_NETLINK_ANSWER_BYTES);
-	/* Words in errors, without the request in front; old kernels send none. */
-	setsockopt(nl_socket_get_fd(*socket), SOL_NETLINK, NETLINK_EXT_ACK,
-		   &on, sizeof(on));
-	setsockopt(nl_socket_get_fd(*socket), SOL_NETLINK, NETLINK_CAP_ACK,
-		   &on, sizeof(on));
-	return 0;
 }
 
 int bf_netlink_open(struct bf_netlink **out, struct bf_error *err)

@@ -17,6 +17,7 @@
 struct bf_netlink {
 	struct nl_sock *socket;
 	int family;
+	bool broken;			/* its last exchange had no end */
 };
 
 /* Gets the attributes of one answer; what it returns ends the request. */
