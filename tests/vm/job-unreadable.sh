@@ -3,7 +3,7 @@
 # Policy: a sector that the source's disk does not give is tried again and then
 # named; by itself the job stops there. With zero-and-report the target has zeroes
 # in its place and in no other, verify and report say so, also after a restart,
-# and when the disk gives it again the target gets it.
+# and when the disk gives it again the target gets it. A copy does the same.
 # VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=400 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+sd_mod+scsi_debug tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
@@ -112,6 +112,23 @@ resync_and_cutover() {
 		jq '.disks[0].unreadable_bytes')" $((count * 512)) "in the record"
 }
 
+# A copy made by hand ends with status 4, and the target is whole but for them.
+copied_once() {
+	bad_disk
+	expect_status 1 blkferry copy "$source_device" "$job_dir/copy.img" --overwrite
+	grep -q "disk .*: $count sectors cannot be read" "$test_tmp/out"
+	expect_status 4 blkferry copy "$source_device" "$job_dir/copy.img" --overwrite \
+		--on-read-error zero-and-report
+	grep -q "disk .*: $count sectors from sector $first cannot be read" "$test_tmp/out"
+	grep -q "zeroes stand for $count sectors that cannot be read" "$test_tmp/out"
+	cmp "$job_dir/zeroed" "$job_dir/copy.img"
+	fails 0
+	expect_status 0 blkferry copy "$source_device" "$job_dir/copy.img" --overwrite \
+		--on-read-error zero-and-report
+	cmp "$job_dir/content" "$job_dir/copy.img"
+}
+
 run_case "the job stops and names the sectors" stops
 run_case "zeroes in their place, reported and tried again" zeroes_and_reports
 run_case "in a resync and a cutover" resync_and_cutover
+run_case "a copy that is made by hand" copied_once

@@ -18,7 +18,7 @@
 #include "lib/netlink.h"
 
 static char *extents_given, *peer_given, *key_given, *compression_given, *rate_given;
-static char *connections_given, *read_rate_given;
+static char *connections_given, *read_rate_given, *read_error_given;
 static int whole_disk_given, insecure_torn_given, overwrite_given;
 static int resync_given;
 
@@ -45,6 +45,9 @@ static const struct poptOption options[] = {
 	  "of the disk, 50M a second; `blkferry set` changes it", "RATE" },
 	{ "connections", '\0', POPT_ARG_STRING, &connections_given, 0,
 	  "to the receiver, for the blocks: 1 to 8", "N" },
+	{ "on-read-error", '\0', POPT_ARG_STRING, &read_error_given, 0,
+	  "stop, or zero-and-report: zeroes where a sector cannot be read",
+	  "WHAT" },
 	{ "insecure-torn", '\0', POPT_ARG_NONE, &insecure_torn_given, 0,
 	  "copy a disk in use without tracking: the copy is of no one moment",
 	  NULL },
@@ -123,6 +126,10 @@ static int set_up(struct bf_job_config *config, const struct cli *cli,
 		ret = bf_field_connections(connections_given,
 					   &config->connections,
 					   sizeof(config->connections), err);
+	if (!ret && read_error_given)
+		ret = bf_field_read_error(read_error_given,
+					  &config->zero_unreadable,
+					  sizeof(config->zero_unreadable), err);
 	if (ret)
 		return ret;
 	if (disk->target_is_path) {

@@ -58,6 +58,22 @@ static int print_outcome(const struct cli *cli, const char *job, json_t *outcome
 	return cli_print_fields(stdout, columns, outcome, err);
 }
 
+/* Has a copy that a person waits for zeroes where blocks should be? */
+static bool is_partial(const struct cli *cli,
+		       const struct bf_job_options *options,
+		       const json_t *outcome)
+{
+	json_int_t bytes = json_integer_value(json_object_get(outcome,
+							"unreadable_bytes"));
+
+	if (!options->one_shot || bytes <= 0)
+		return false;
+	if (!cli->json)
+		printf("zeroes stand for %lld sectors that cannot be read; the log names them\n",
+		       (long long)bytes / 512);
+	return true;
+}
+
 int cli_run_job(const struct cli *cli, struct bf_job_options *options,
 		struct bf_error *err)
 {
@@ -79,6 +95,8 @@ int cli_run_job(const struct cli *cli, struct bf_job_options *options,
 	cli_progress_end(&service.progress);
 	if (!ret && outcome)
 		ret = print_outcome(cli, options->config->name, outcome, err);
+	if (!ret && outcome && is_partial(cli, options, outcome))
+		ret = BF_EXIT_PARTIAL;
 	json_decref(outcome);
 	return ret;
 }

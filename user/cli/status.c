@@ -54,6 +54,7 @@ static const struct cli_column disk_columns[] = {
 	{ "target", "target", CLI_TEXT },
 	{ "size_bytes", "size", CLI_SIZE },
 	{ "dirty_bytes", "dirty", CLI_SIZE },
+	{ "unreadable_bytes", "unreadable", CLI_SIZE },
 	{ "generation", "generation", CLI_COUNT },
 	{ "reasons", "resync needed", CLI_LIST },
 	{ 0 },

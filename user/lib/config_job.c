@@ -83,8 +83,8 @@ static int parse_nice_field(const char *value, void *field, size_t bytes,
 	return 0;
 }
 
-static int parse_read_error(const char *value, void *field, size_t bytes,
-			    struct bf_error *err)
+int bf_field_read_error(const char *value, void *field, size_t bytes,
+			struct bf_error *err)
 {
 	bool zero = !strcmp(value, "zero-and-report");
 
@@ -134,7 +134,7 @@ static const struct bf_config_key job_keys[] = {
 	JOB("hold-deadline", hold_deadline_ns, bf_field_timeout),
 	JOB("compression", limits.level, bf_field_level),
 	JOB("whole-disk", whole_disk, bf_field_bool),
-	JOB("on-read-error", zero_unreadable, parse_read_error),
+	JOB("on-read-error", zero_unreadable, bf_field_read_error),
 	JOB("timeout", timeout_ns, bf_field_timeout),
 	JOB("full-copies", full_copies, bf_field_full_copies),
 	JOB("start", start_s, parse_start),

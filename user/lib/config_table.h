@@ -63,6 +63,7 @@ int bf_field_timeout(const char *, void *, size_t, struct bf_error *);
 int bf_field_full_copies(const char *, void *, size_t, struct bf_error *);
 int bf_field_granularity(const char *, void *, size_t, struct bf_error *);
 int bf_field_level(const char *, void *, size_t, struct bf_error *);
+int bf_field_read_error(const char *, void *, size_t, struct bf_error *);	/* bool */
 int bf_field_connections(const char *, void *, size_t, struct bf_error *);	/* uint32_t */
 
 #endif /* BF_LIB_CONFIG_TABLE_H */

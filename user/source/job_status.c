@@ -131,16 +131,18 @@ static json_t *disk_status(const struct bf_job_disk *disk)
 static void add_disks(const struct bf_job *job, json_t *status)
 {
 	json_t *disks = json_array();
-	uint64_t dirty_bytes = 0;
+	uint64_t dirty_bytes = 0, unreadable_bytes = 0;
 
 	for (uint32_t i = 0; i < job->nr_disks; i++) {
 		if (!job->disks[i].config)
 			continue;
 		json_array_append_new(disks, disk_status(&job->disks[i]));
 		dirty_bytes += job->disks[i].dirty_bytes;
+		unreadable_bytes += job->disks[i].unreadable_bytes;
 	}
 	json_object_set_new(status, "disks", disks);
 	put(status, "dirty_bytes", dirty_bytes);
+	put(status, "unreadable_bytes", unreadable_bytes);
 }
 
 static void add_pass(const struct bf_job *job, json_t *status)
