@@ -273,6 +273,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	memset(&registry, 0, sizeof(registry));
 	registry.targets = targets;
 	registry.nr_targets = 2;
+	registry.more_connections = 16;
 	registry.records_dir = take(&in, 1) & 1 ? records : NULL;
 	bf_registry_init(&registry);
 	if (bf_transport_pair(ends, NULL) ||

@@ -312,7 +312,7 @@ static void receiver_whole(void)
 {
 	struct bf_receiver_config receiver;
 	const char *text = "[receiver]\nlisten = [::1]:5000\nkey = /k\n"
-		"records = /r\ntimeout = 5s\n"
+		"records = /r\ntimeout = 5s\nmore-connections = 0\n"
 		"[peer a]\nkey = " PRINT "\ntargets = t u\n"
 		"[peer b]\nkey = " OTHER "\ntargets =  u\t\n"
 		"[target t]\npath = /dev/vdb\noverwrite = yes\n"
@@ -322,6 +322,7 @@ static void receiver_whole(void)
 	check_eq(bf_receiver_config_load(path, &receiver, &err), 0);
 	check(!strcmp(receiver.listen, "[::1]:5000"));
 	check(!strcmp(receiver.records_dir, "/r"));
+	check_eq(receiver.more_connections, 0);
 	check_eq(receiver.nr_peers, 2);
 	check_eq(receiver.peers[0].nr_targets, 2);
 	check(!strcmp(receiver.peers[0].targets[1], "u"));
@@ -339,6 +340,7 @@ static void receiver_defaults(void)
 	check(!strcmp(receiver.listen, ":4712"));
 	check(!strcmp(receiver.records_dir, BF_TARGET_RECORDS_DIR));
 	check_eq(receiver.timeout_ns, 30000000000);
+	check_eq(receiver.more_connections, 16);
 	bf_receiver_config_free(&receiver);
 }
 
@@ -360,6 +362,8 @@ static void receiver_bad(void)
 			 ": ", "same key");
 	receiver_refused(TARGET "[target u]\npath = /dev/vdb\n" PEER, ": ",
 			 "belongs to two targets");
+	receiver_refused("[receiver]\nmore-connections = 385\n" TARGET PEER,
+			 ":2: more-connections: ", "from 0 to 384");
 	receiver_refused(TARGET PEER TARGET, ":6: ", "Duplicate section");
 }
 

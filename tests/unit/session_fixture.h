@@ -73,6 +73,7 @@ static inline void fresh(void)
 	memset(&registry, 0, sizeof(registry));
 	registry.targets = targets;
 	registry.nr_targets = 3;
+	registry.more_connections = 16;
 	registry.records_dir = records;
 	bf_registry_init(&registry);
 	nr_served = 0;

@@ -148,6 +148,7 @@ struct bf_receiver_config {
 	char records_dir[BF_PATH_BYTES];
 	uint64_t timeout_ns;
 	uint32_t full_copies;		/* at once */
+	uint32_t more_connections;	/* than one a job, over all jobs */
 	struct bf_peer_config *peers;
 	size_t nr_peers;
 	struct bf_target_config *targets;

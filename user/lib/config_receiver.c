@@ -94,6 +94,7 @@ static const struct bf_config_key receiver_keys[] = {
 	RECEIVER("records", records_dir, bf_field_path),
 	RECEIVER("timeout", timeout_ns, bf_field_timeout),
 	RECEIVER("full-copies", full_copies, bf_field_full_copies),
+	RECEIVER("more-connections", more_connections, bf_field_more_connections),
 	{ 0 },
 };
 
@@ -123,6 +124,7 @@ void bf_receiver_config_defaults(struct bf_receiver_config *receiver)
 		.records_dir = BF_TARGET_RECORDS_DIR,
 		.timeout_ns = 30 * SECOND_NS,
 		.full_copies = 4,
+		.more_connections = 16,
 	};
 	snprintf(receiver->listen, sizeof(receiver->listen), ":%d",
 		 WIRE_DEFAULT_PORT);

@@ -61,6 +61,7 @@ int bf_field_bool(const char *, void *, size_t, struct bf_error *);
 int bf_field_interval(const char *, void *, size_t, struct bf_error *);
 int bf_field_timeout(const char *, void *, size_t, struct bf_error *);
 int bf_field_full_copies(const char *, void *, size_t, struct bf_error *);
+int bf_field_more_connections(const char *, void *, size_t, struct bf_error *);
 int bf_field_granularity(const char *, void *, size_t, struct bf_error *);
 int bf_field_level(const char *, void *, size_t, struct bf_error *);
 int bf_field_read_error(const char *, void *, size_t, struct bf_error *);	/* bool */

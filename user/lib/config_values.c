@@ -17,6 +17,8 @@
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 #define TIMEOUT_MIN_NS 100000000ull
 #define FULL_COPIES_MAX 64
+/* With one for each job, fewer than the 512 that a receiver serves. */
+#define MORE_CONNECTIONS_MAX 384
 
 bool bf_name_valid(const char *name)
 {
@@ -171,18 +173,30 @@ int bf_field_timeout(const char *value, void *field, size_t bytes,
 	return ret;
 }
 
-int bf_field_full_copies(const char *value, void *field, size_t bytes,
-			 struct bf_error *err)
+static int field_number(const char *value, unsigned long from,
+			unsigned long to, uint32_t *field, struct bf_error *err)
 {
 	char *end;
 	unsigned long nr = strtoul(value, &end, 10);
 
-	if (*end || !nr || nr > FULL_COPIES_MAX)
+	if (end == value || *end || *value == '-' || nr < from || nr > to)
 		return bf_fail(err, BF_E_CONFIG, EINVAL,
-			       "\"%.40s\" is not a number from 1 to %d", value,
-			       FULL_COPIES_MAX);
-	*(uint32_t *)field = nr;
+			       "\"%.40s\" is not a number from %lu to %lu",
+			       value, from, to);
+	*field = nr;
 	return 0;
+}
+
+int bf_field_full_copies(const char *value, void *field, size_t bytes,
+			 struct bf_error *err)
+{
+	return field_number(value, 1, FULL_COPIES_MAX, field, err);
+}
+
+int bf_field_more_connections(const char *value, void *field, size_t bytes,
+			      struct bf_error *err)
+{
+	return field_number(value, 0, MORE_CONNECTIONS_MAX, field, err);
 }
 
 int bf_field_granularity(const char *value, void *field, size_t bytes,
@@ -209,14 +223,5 @@ int bf_field_level(const char *value, void *field, size_t bytes,
 int bf_field_connections(const char *value, void *field, size_t bytes,
 			 struct bf_error *err)
 {
-	char *end;
-	unsigned long number = strtoul(value, &end, 10);
-
-	if (end == value || *end || *value == '-' || !number ||
-	    number > WIRE_CONNECTIONS_MAX)
-		return bf_fail(err, BF_E_CONFIG, EINVAL,
-			       "\"%.40s\" is not a number of connections from 1 to %u",
-			       value, WIRE_CONNECTIONS_MAX);
-	*(uint32_t *)field = number;
-	return 0;
+	return field_number(value, 1, WIRE_CONNECTIONS_MAX, field, err);
 }

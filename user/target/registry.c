@@ -47,10 +47,14 @@ int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
 uint16_t bf_registry_take_connections(struct bf_registry *registry,
 				      uint16_t wanted)
 {
-	uint16_t nr;
+	uint32_t max, nr = 0;
 
+	pthread_rwlock_rdlock(&registry->rules_lock);
+	max = registry->more_connections;
+	pthread_rwlock_unlock(&registry->rules_lock);
 	pthread_mutex_lock(&registry->lock);
-	nr = BF_DATA_CONNECTIONS_MAX - registry->data_connections;
+	if (max > registry->data_connections)
+		nr = (max - registry->data_connections + 1) / 2;
 	if (nr > wanted)
 		nr = wanted;
 	registry->data_connections += nr;
@@ -344,6 +348,7 @@ void bf_registry_set_rules(struct bf_registry *registry,
 	registry->targets = config->targets;
 	registry->nr_targets = config->nr_targets;
 	registry->full_copies = config->full_copies;
+	registry->more_connections = config->more_connections;
 	pthread_rwlock_unlock(&registry->rules_lock);
 	atomic_fetch_add(&registry->rules_version, 1);
 	drop_unconfigured(registry);

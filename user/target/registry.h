@@ -24,7 +24,6 @@
 #include "target/target.h"
 
 #define BF_LOCAL_PEER "local"
-#define BF_DATA_CONNECTIONS_MAX 16
 
 struct bf_connections;
 struct bf_target_session;
@@ -40,6 +39,7 @@ struct bf_registry {
 	const struct bf_target_config *targets;
 	size_t nr_targets;
 	uint32_t full_copies;		/* jobs at once; 0: any number */
+	uint32_t more_connections;	/* than one a job, over all jobs */
 	_Atomic unsigned int rules_version;
 
 	const char *records_dir;	/* NULL: nothing is kept */
@@ -50,7 +50,7 @@ struct bf_registry {
 	struct bf_hold *holds;
 	struct bf_writer *writers;
 	struct bf_pool *pool;		/* made with the first writer */
-	uint16_t data_connections;	/* granted */
+	uint32_t data_connections;	/* granted */
 };
 
 void bf_registry_init(struct bf_registry *registry);
@@ -63,7 +63,8 @@ int bf_registry_pool(struct bf_registry *registry, struct bf_pool **pool,
 
 /*
  * Data connections, whose buffers are their own: there are only so many in all,
- * so that memory grows with the jobs, not with what each would like to have.
+ * so that memory grows with the jobs, not with what each would like to have. No
+ * job gets more than half of what is left, so that the next ones get some too.
  * Return: how many of @wanted may be used until they are given back.
  */
 uint16_t bf_registry_take_connections(struct bf_registry *registry,
