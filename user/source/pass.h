@@ -46,6 +46,8 @@ struct bf_session_disk {
 	uint8_t cookie[16];
 };
 
+#define BF_WORKERS_MAX 4		/* threads that compress */
+
 /* All may be changed while a pass runs; read with relaxed atomics. */
 struct bf_session_settings {
 	_Atomic int level;		/* BF_LEVEL_AUTO, 0, 1..19 */

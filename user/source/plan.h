@@ -11,8 +11,10 @@
  *	overridden	true if the operator has said so
  *
  * Figures, all null when not known: disks [{name, size_bytes, used_bytes,
- * read_rate}], link_rate, link_rtt_ns, handshake_ns, change_rate, copy_ns, passes,
- * downtime_ns, resync_ns. Looking changes nothing, here or at the target.
+ * read_rate}], link_rate, link_rtt_ns, handshake_ns, change_rate, copy_bytes (to be
+ * read), copy_data_bytes (of them no zeroes), compression_ratio (of a sample),
+ * copy_ns, passes, downtime_ns, resync_ns. Looking changes nothing, here or at the
+ * target.
  */
 #ifndef BF_SOURCE_PLAN_H
 #define BF_SOURCE_PLAN_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Plan, rates: a little of each disk, the kernel's counters and a handshake
- * with the receiver flow in; how long a full copy, a resync and a cutover would
- * take flows out. Nothing is written, here or there.
+ * Plan, rates: samples of the disks, the kernel's counters and a handshake with
+ * the receiver flow in; how long a full copy, a resync and a cutover would take
+ * flows out. Nothing is written, here or there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,10 +22,8 @@
 #include "source/holders_steps.h"
 #include "source/pass.h"
 #include "source/plan.h"
+#include "source/plan_sample.h"
 
-#define READ_BYTES (1u << 20)
-#define READS 64
-#define READ_TIME_NS (2 * BF_NSEC_PER_SEC)
 #define CHANGE_MS 3000
 #define LINK_NS BF_NSEC_PER_SEC		/* for so long it is measured */
 /* Per second, when nothing was measured: a link of one gigabit. */
@@ -39,6 +37,7 @@
 struct rates {
 	double disk, change, link;	/* bytes a second */
 	double round_ns;
+	struct bf_plan_sample sample;
 };
 
 static void put(json_t *object, const char *key, double value)
@@ -49,36 +48,30 @@ static void put(json_t *object, const char *key, double value)
 
 /* ---- the disks ---- */
 
-/* Spread over the disk, past the page cache. Return: bytes a second or -1. */
-static double read_rate(const struct bf_plan_disk *disk)
+/* Past the page cache. Return: bytes a second or -1. */
+static double read_rate(struct bf_plan_sample *sample,
+			const struct bf_plan_disk *disk)
 {
 	_cleanup_close_ int fd = open(disk->device,
 				      O_RDONLY | O_DIRECT | O_CLOEXEC);
-	uint64_t start_ns = bf_now_ns(), step, bytes = 0;
-	_cleanup_free_ void *buffer = NULL;
 
-	if (fd < 0 || posix_memalign(&buffer, 4096, READ_BYTES))
-		return -1;
-	step = disk->size_bytes / READS / READ_BYTES * READ_BYTES;
-	for (unsigned int i = 0; i < READS; i++) {
-		ssize_t n = pread(fd, buffer, READ_BYTES, i * step);
+	return fd < 0 ? -1 : bf_plan_sample_read(sample, fd, disk->size_bytes);
+}
 
-		if (n < 0)
-			return -1;
-		bytes += n;
-		if (bf_now_ns() - start_ns > READ_TIME_NS)
-			break;
-	}
-	return bytes * (double)BF_NSEC_PER_SEC / (bf_now_ns() - start_ns + 1);
+static double total_bytes(const struct bf_plan *plan)
+{
+	double bytes = 0;
+
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		bytes += plan->disks[i].size_bytes;
+	return bytes;
 }
 
 /* What a full copy reads: free space of filesystems is left out. */
 static double used_bytes(const struct bf_plan *plan)
 {
-	double used = 0, total = 0, free_bytes = 0;
+	double used, total = total_bytes(plan), free_bytes = 0;
 
-	for (uint32_t i = 0; i < plan->nr_disks; i++)
-		total += plan->disks[i].size_bytes;
 	for (size_t i = 0; i < plan->holders.nr_filesystems; i++) {
 		struct statvfs status;
 
@@ -89,14 +82,14 @@ static double used_bytes(const struct bf_plan *plan)
 	return plan->config->whole_disk || used < 0 ? total : used;
 }
 
-static double measure_disks(struct bf_plan *plan)
+static double measure_disks(struct bf_plan *plan, struct bf_plan_sample *sample)
 {
 	json_t *disks = json_array();
 	double slowest = -1;
 
 	for (uint32_t i = 0; i < plan->nr_disks; i++) {
 		const struct bf_plan_disk *disk = &plan->disks[i];
-		double rate = read_rate(disk);
+		double rate = read_rate(sample, disk);
 		json_t *row = json_pack("{ss}", "name", disk->name);
 
 		put(row, "size_bytes", disk->size_bytes);
@@ -329,51 +322,125 @@ static void predict_downtime(struct bf_plan *plan, const struct rates *rates,
 			    text);
 }
 
+/* Processors that compress: as many as the pipeline would take. */
+static unsigned int cores_of(const struct bf_plan *plan)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int allowed = plan->config->limits.cores;
+
+	if (allowed && cpus > (long)allowed)
+		cpus = allowed;
+	return cpus < 1 ? 1 : cpus > BF_WORKERS_MAX ? BF_WORKERS_MAX : cpus;
+}
+
+/* What a full copy reads, sends, and is bound by. */
+struct copy {
+	double read_bytes, data_bytes, ns, ratio;
+	const char *bound;
+};
+
+/*
+ * Free space is left out of what is read, zeroes of what is sent. Where both are
+ * the same blocks they count once.
+ */
+static struct copy predict(const struct bf_plan *plan, const struct rates *rates,
+			   double rate)
+{
+	double not_zero = total_bytes(plan) *
+			  (1 - bf_plan_sample_zero_share(&rates->sample));
+	struct copy copy = { .read_bytes = used_bytes(plan), .ratio = 1 };
+	double link_rate = rates->link > 0 ? rates->link : ASSUMED_LINK_RATE;
+	struct bf_sample_cost cost;
+
+	copy.data_bytes = not_zero < copy.read_bytes ? not_zero :
+						       copy.read_bytes;
+	copy.ns = copy.read_bytes / (rates->disk > 0 ? rates->disk : rate) *
+		  BF_NSEC_PER_SEC;
+	copy.bound = "the disks";
+	if (!*plan->config->receiver)
+		return copy;
+	cost = bf_plan_sample_cost(&rates->sample, link_rate, cores_of(plan));
+	copy.ratio = cost.ratio;
+	if (copy.data_bytes * cost.ns_per_byte <= copy.ns)
+		return copy;
+	copy.ns = copy.data_bytes * cost.ns_per_byte;
+	copy.bound = cost.by_processors ? "the processors that compress" :
+		     rates->link > 0 ? "the link" : "a link of 1 Gbit/s, assumed,";
+	return copy;
+}
+
+static void predict_resync(struct bf_plan *plan, const struct rates *rates)
+{
+	double ns = rates->disk > 0 ? total_bytes(plan) / rates->disk *
+				      BF_NSEC_PER_SEC : -1;
+	char text[BF_UNIT_TEXT_BYTES];
+
+	put(plan->figures, "resync_ns", ns);
+	if (ns >= 0)
+		bf_plan_add(plan, BF_SEVERITY_INFO, "resync", "job", NULL,
+			    "after a reboot of this machine both sides are read again to compare them: about %s",
+			    bf_format_time(ns, text));
+}
+
 static void predict_copy(struct bf_plan *plan, const struct rates *rates,
 			 double rate)
 {
-	char text[BF_UNIT_TEXT_BYTES], rate_words[BF_UNIT_TEXT_BYTES];
-	double bytes = used_bytes(plan), total = 0, resync_ns;
+	char time_text[BF_UNIT_TEXT_BYTES], read_text[BF_UNIT_TEXT_BYTES];
+	char data_text[BF_UNIT_TEXT_BYTES];
+	struct copy copy = predict(plan, rates, rate);
 
-	for (uint32_t i = 0; i < plan->nr_disks; i++)
-		total += plan->disks[i].size_bytes;
-	resync_ns = rates->disk > 0 ? total / rates->disk * BF_NSEC_PER_SEC : -1;
-	put(plan->figures, "copy_bytes", bytes);
-	put(plan->figures, "copy_ns", bytes / rate * BF_NSEC_PER_SEC);
-	put(plan->figures, "resync_ns", resync_ns);
+	put(plan->figures, "copy_bytes", copy.read_bytes);
+	put(plan->figures, "copy_data_bytes", copy.data_bytes);
+	json_object_set_new(plan->figures, "compression_ratio",
+			    json_real(copy.ratio));
+	put(plan->figures, "copy_ns", copy.ns);
 	put(plan->figures, "passes",
-	    passes_until_settled(bytes, rate, rates->change));
+	    passes_until_settled(copy.read_bytes, copy.read_bytes /
+				 (copy.ns + 1) * BF_NSEC_PER_SEC,
+				 rates->change));
 	bf_plan_add(plan, BF_SEVERITY_INFO, "forecast", "job", NULL,
-		    "full copy about %s at %s, %s; compression can make it shorter, a rehearsal measures it",
-		    bf_format_time(bytes / rate * BF_NSEC_PER_SEC, text),
-		    rate_text(rate, rate_words),
-		    rates->link > 0 ? "the slower of disks and link" :
-		    *plan->config->receiver ?
-		    "the slower of the disks and a link of 1 Gbit/s" :
-		    "the disks' rate");
-	if (resync_ns >= 0)
-		bf_plan_add(plan, BF_SEVERITY_INFO, "resync", "job", NULL,
-			    "after a reboot of this machine both sides are read again to compare them: about %s",
-			    bf_format_time(resync_ns, text));
+		    "full copy about %s, bound by %s: %s to read, about %s of it no zeroes, which a sample says shrink %.1f to 1; a rehearsal measures it",
+		    bf_format_time(copy.ns, time_text), copy.bound,
+		    bf_format_size(copy.read_bytes, read_text),
+		    bf_format_size(copy.data_bytes, data_text), copy.ratio);
+	predict_resync(plan, rates);
+}
+
+static void predict_all(struct bf_plan *plan, const char *root,
+			struct rates *rates)
+{
+	char read_text[BF_UNIT_TEXT_BYTES], change_text[BF_UNIT_TEXT_BYTES];
+	double limit = plan->config->limits.read_rate_bytes, rate;
+
+	rates->disk = measure_disks(plan, &rates->sample);
+	rates->change = change_rate(plan, root);
+	put(plan->figures, "change_rate", rates->change);
+	bf_plan_add(plan, BF_SEVERITY_INFO, "rates", "job", NULL,
+		    "disks read at %s at least, %s are written now",
+		    rate_text(rates->disk, read_text),
+		    rate_text(rates->change, change_text));
+	if (limit && rates->disk > limit)
+		rates->disk = limit;
+	ask_receiver(plan, rates);
+	put(plan->figures, "link_rate", rates->link);
+	put(plan->figures, "link_rtt_ns", rates->round_ns);
+	rate = sending_rate(plan, rates);
+	predict_copy(plan, rates, rate);
+	predict_downtime(plan, rates, rate);
 }
 
 void bf_plan_rates(struct bf_plan *plan, const char *root)
 {
 	struct rates rates = { .link = -1, .round_ns = -1 };
-	char read_text[BF_UNIT_TEXT_BYTES], change_text[BF_UNIT_TEXT_BYTES];
-	double rate;
+	struct bf_error err;
 
-	rates.disk = measure_disks(plan);
-	rates.change = change_rate(plan, root);
-	put(plan->figures, "change_rate", rates.change);
-	bf_plan_add(plan, BF_SEVERITY_INFO, "rates", "job", NULL,
-		    "disks read at %s at least, %s are written now",
-		    rate_text(rates.disk, read_text),
-		    rate_text(rates.change, change_text));
-	ask_receiver(plan, &rates);
-	put(plan->figures, "link_rate", rates.link);
-	put(plan->figures, "link_rtt_ns", rates.round_ns);
-	rate = sending_rate(plan, &rates);
-	predict_copy(plan, &rates, rate);
-	predict_downtime(plan, &rates, rate);
+	if (bf_plan_sample_new(&rates.sample, *plan->config->receiver ?
+			       plan->config->limits.level : 0, &err)) {
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "rates", "job",
+			    "plan again when there is more memory",
+			    "nothing could be measured: %s", err.text);
+		return;
+	}
+	predict_all(plan, root, &rates);
+	bf_plan_sample_free(&rates.sample);
 }

@@ -20,7 +20,6 @@
 #include "source/compare.h"
 #include "source/session.h"
 
-#define WORKERS_MAX 4
 #define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC | \
 		  WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT)
 
@@ -427,7 +426,8 @@ static int make_pipeline(struct bf_session *s, unsigned int workers,
 	int ret;
 
 	if (!workers)
-		workers = cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : cpus;
+		workers = cpus < 1 ? 1 : cpus > BF_WORKERS_MAX ?
+			  BF_WORKERS_MAX : cpus;
 	s->slots = calloc(BF_SLOTS, sizeof(*s->slots));
 	s->pass_disks = calloc(s->nr_disks, sizeof(*s->pass_disks));
 	s->group = calloc(1, sizeof(*s->group));
