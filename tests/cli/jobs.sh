@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Policy: a word to a job that does not run fails and says how to start it;
-# sockets that dead jobs left are no jobs.
+# sockets that dead jobs left are no jobs. One that has failed is shown, with its
+# reason, in the metrics as well, until it is started again.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
@@ -33,6 +34,31 @@ stale_sockets() {
 	fails_saying 'does not run' "$bf" status dead --run-dir "$run"
 }
 
+# It ends before it asks for the module: its disk is not there.
+failed_is_shown() {
+	cat >"$test_tmp/web.conf" <<-END
+		[job]
+		description = the shop
+		[disk data]
+		device = $test_tmp/none
+		target = /dev/null
+	END
+	local records=(--run-dir "$run" --records-dir "$test_tmp/records")
+	expect_status 1 "$bf" run web --config "$test_tmp/web.conf" "${records[@]}"
+	"$bf" status "${records[@]}" | grep -q "^web: failed: disk data: cannot open $test_tmp/none"
+	"$bf" status web "${records[@]}" | grep -q 'go on with *blkferry run web'
+	eq "$("$bf" status --json "${records[@]}" |
+		jq -r '.jobs[] | [.job, .state, .reason.code, .description] | @csv')" \
+		'"web","failed","not-found","the shop"'
+	"$bf" metrics --once "${records[@]}" >"$test_tmp/metrics"
+	grep -q '^blkferry_job_info{job_name="web",state="failed",.* 1$' "$test_tmp/metrics"
+	# It has no figures any more.
+	! grep 'job_name="web"' "$test_tmp/metrics" | grep -v '^blkferry_job_info{'
+	# A name is one job's, whatever lies in the folder.
+	expect_status 1 "$bf" status we "${records[@]}"
+	fails_saying 'does not run' "$bf" sync web "${records[@]}"
+}
+
 long_run_dir() {
 	local deep
 	deep=$test_tmp/$(printf '%0120d' 0)
@@ -52,5 +78,6 @@ watch_stops() {
 run_case "no job runs" no_jobs
 run_case "words to a job that does not run" not_running
 run_case "sockets of dead jobs" stale_sockets
+run_case "a job that has failed is shown as such" failed_is_shown
 run_case "a run directory too long for a socket" long_run_dir
 run_case "watching ends when it is told to" watch_stops

@@ -53,6 +53,10 @@ target_too_small() {
 	grep -q 'target-too-small' "$test_tmp/out"
 }
 
+shown_state() {
+	blkferry status move --records-dir "$job_dir/source" --json | jq -r .state
+}
+
 # A filesystem below another mount cannot be frozen.
 critical_finding_stops() {
 	set_up
@@ -60,8 +64,11 @@ critical_finding_stops() {
 	cleanup_fn umount "$job_dir/data.mnt"
 	expect_status 7 run_job
 	grep -q 'override = covered-mount' "$job_dir/move.log"
+	eq "$(shown_state)" failed "what is shown of it"
 	expect_status 3 run_job --override no-such-check
 	expect_status 0 run_job --override covered-mount --rehearse
+	# Begun once more, it has not failed any longer.
+	expect_status 1 blkferry status move --records-dir "$job_dir/source"
 }
 
 rehearsal_ends() {

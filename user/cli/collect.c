@@ -2,7 +2,8 @@
 /*
  * Collect: the control sockets of running jobs and the module's trackers flow
  * in, rows flow out. Where only a guardian is left, holding what its job froze,
- * it answers instead.
+ * it answers instead; where nobody is, because the job has failed, what it left
+ * says so.
  */
 #include "cli/collect.h"
 
@@ -18,10 +19,14 @@
 #include "lib/config.h"
 #include "lib/control.h"
 #include "lib/netlink.h"
+#include "lib/record.h"
 #include "lib/transport.h"
+#include "source/job.h"
 
 #define STATUS_TIMEOUT_NS (5 * BF_NSEC_PER_SEC)
 #define SOCKET_SUFFIX ".sock"
+#define RECORD_SUFFIX ".json"
+#define GUARDIAN_SUFFIX ".guardian"
 
 static int ask(const char *path, json_t **status, struct bf_error *err)
 {
@@ -33,8 +38,8 @@ static int ask(const char *path, json_t **status, struct bf_error *err)
 	return ret;
 }
 
-int cli_collect_job(const struct cli *cli, const char *name, json_t **status,
-		    struct bf_error *err)
+int cli_collect_running(const struct cli *cli, const char *name,
+			json_t **status, struct bf_error *err)
 {
 	struct bf_error guardian_err;
 	char path[108];
@@ -55,28 +60,44 @@ int cli_collect_job(const struct cli *cli, const char *name, json_t **status,
 	return ret;
 }
 
+static const char *records_dir(const struct cli *cli)
+{
+	return cli->records_dir ? cli->records_dir : BF_SOURCE_RECORDS_DIR;
+}
+
+int cli_collect_job(const struct cli *cli, const char *name, json_t **status,
+		    struct bf_error *err)
+{
+	struct bf_error none;
+	char path[BF_PATH_BYTES];
+	int ret = cli_collect_running(cli, name, status, err);
+
+	if (!ret || err->code != BF_E_NOT_RUNNING)
+		return ret;
+	bf_job_failure_path(records_dir(cli), name, path);
+	return bf_record_load(path, BF_JOB_FAILURE_KIND, status, &none) ?
+		ret : 0;
+}
+
 /* --- all jobs --- */
 
-static int is_socket(const struct dirent *entry)
+static bool ends_with(const char *name, const char *suffix)
 {
-	size_t length = strlen(entry->d_name), suffix = strlen(SOCKET_SUFFIX);
+	size_t length = strlen(name), suffix_length = strlen(suffix);
 
-	return length > suffix &&
-	       !strcmp(entry->d_name + length - suffix, SOCKET_SUFFIX);
+	return length > suffix_length &&
+	       !strcmp(name + length - suffix_length, suffix);
 }
 
 /* "web1.sock" and "web1.guardian.sock" both belong to job "web1". */
-static void cut_suffix(char *name)
+static bool cut_suffix(char *name, const char *suffix)
 {
-	static const char *const suffixes[] = { SOCKET_SUFFIX, ".guardian" };
-
-	for (size_t i = 0; i < CLI_NR(suffixes); i++) {
-		size_t length = strlen(name), suffix = strlen(suffixes[i]);
-
-		if (length > suffix &&
-		    !strcmp(name + length - suffix, suffixes[i]))
-			name[length - suffix] = '\0';
-	}
+	if (!ends_with(name, suffix))
+		return false;
+	name[strlen(name) - strlen(suffix)] = '\0';
+	if (ends_with(name, GUARDIAN_SUFFIX))
+		name[strlen(name) - strlen(GUARDIAN_SUFFIX)] = '\0';
+	return true;
 }
 
 /* A socket that nobody serves is no job; any other failure is told. */
@@ -91,27 +112,52 @@ static int add_job(const struct cli *cli, const char *name, json_t *jobs,
 	return ret && err->code != BF_E_NOT_RUNNING ? ret : 0;
 }
 
-int cli_collect_jobs(const struct cli *cli, json_t *jobs, struct bf_error *err)
+static bool is_listed(const json_t *jobs, const char *name)
 {
-	char last[256] = "";
+	json_t *job;
+	size_t index;
+
+	json_array_foreach(jobs, index, job) {
+		const char *other =
+			json_string_value(json_object_get(job, "job"));
+
+		if (other && !strcmp(name, other))
+			return true;
+	}
+	return false;
+}
+
+/* The job of each name in @folder that ends with @suffix, once. */
+static int add_folder(const struct cli *cli, const char *folder,
+		      const char *suffix, json_t *jobs, struct bf_error *err)
+{
 	struct dirent **entries;
-	int nr = scandir(cli->run_dir, &entries, is_socket, alphasort);
+	int nr = scandir(folder, &entries, NULL, alphasort);
 	int ret = 0;
 
 	if (nr < 0)
 		return errno == ENOENT ? 0 :
 			bf_fail(err, errno == EACCES ? BF_E_PERMISSION :
 				BF_E_SYSTEM, errno, "cannot list %s: %s",
-				cli->run_dir, strerror(errno));
+				folder, strerror(errno));
 	for (int i = 0; i < nr; i++) {
-		cut_suffix(entries[i]->d_name);
-		if (!ret && strcmp(entries[i]->d_name, last))
-			ret = add_job(cli, entries[i]->d_name, jobs, err);
-		snprintf(last, sizeof(last), "%s", entries[i]->d_name);
+		char *name = entries[i]->d_name;
+
+		if (!ret && cut_suffix(name, suffix) && !is_listed(jobs, name))
+			ret = add_job(cli, name, jobs, err);
 		free(entries[i]);
 	}
 	free(entries);
 	return ret;
+}
+
+int cli_collect_jobs(const struct cli *cli, json_t *jobs, struct bf_error *err)
+{
+	char failed[BF_PATH_BYTES];
+	int ret = add_folder(cli, cli->run_dir, SOCKET_SUFFIX, jobs, err);
+
+	snprintf(failed, sizeof(failed), "%s/failed", records_dir(cli));
+	return ret ? ret : add_folder(cli, failed, RECORD_SUFFIX, jobs, err);
 }
 
 /* --- trackers --- */

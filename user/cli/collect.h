@@ -8,9 +8,12 @@
 #include "cli/cli.h"
 
 /* A job's status, or its guardian's ("guardian_only") where only that is left. */
+int cli_collect_running(const struct cli *cli, const char *name,
+			json_t **status, struct bf_error *err);
+/* The same, or what it left when it failed. */
 int cli_collect_job(const struct cli *cli, const char *name, json_t **status,
 		    struct bf_error *err);
-/* The status of every job that runs is appended to @jobs. */
+/* The status of every job that runs or has failed is appended to @jobs. */
 int cli_collect_jobs(const struct cli *cli, json_t *jobs, struct bf_error *err);
 /* Every tracker's row is appended to @rows; none if the module is not loaded. */
 int cli_collect_trackers(json_t *rows, struct bf_error *err);

@@ -86,7 +86,8 @@ static int wait_for_moment(const struct cli *cli, struct bf_error *err)
 	if (!ret && at < time(NULL))
 		return cli_usage(err, "--at %s has passed", at_given);
 	if (!ret)
-		ret = cli_collect_job(cli, cli->arguments[0], &status, err);
+		ret = cli_collect_running(cli, cli->arguments[0], &status,
+					  err);
 	if (!ret)
 		ret = cli_stop_fd(&stop_fd, err);
 	json_decref(status);

@@ -55,6 +55,8 @@ static const struct metric {
 	  "Bound of a cutover.", 1e-9 },
 	{ "converging", "blkferry_converging", "gauge",
 	  "1 if passes get shorter.", 1 },
+	{ "unreadable_bytes", "blkferry_unreadable_bytes", "gauge",
+	  "Not to be read from the source, zeroes at the target.", 1 },
 };
 
 static const struct metric disk_metrics[] = {

@@ -93,6 +93,11 @@ void cli_progress_line(const json_t *status, char line[CLI_PROGRESS_BYTES])
 	}
 	append(line, "%s", *text_of(status, "state") ?
 	       text_of(status, "state") : "working");
+	if (!strcmp(text_of(status, "state"), "failed")) {
+		append(line, ": %s", text_of(json_object_get(status, "reason"),
+					     "text"));
+		return;
+	}
 	append_pass(line, json_object_get(status, "pass"));
 	append_size(line, status, "raw_rate", ", raw ", "/s");
 	append_size(line, status, "wire_rate", ", wire ", "/s");

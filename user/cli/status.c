@@ -43,6 +43,7 @@ static const struct cli_column job_columns[] = {
 	{ "cutover.downtime_ns", "downtime", CLI_TIME },
 	{ "poweroff_in_ns", "power off in", CLI_TIME },
 	{ "reason.text", "why", CLI_TEXT },
+	{ "ended", "ended", CLI_TEXT },
 	{ "next_command", "go on with", CLI_TEXT },
 	{ "reason.next_command", "go on with", CLI_TEXT },
 	{ 0 },

@@ -543,6 +543,8 @@ static int prepare(struct bf_job *job, struct bf_error *err)
 	if (!ret)
 		ret = bf_job_control_start(job, err);
 	if (!ret)
+		bf_job_forget_failure(job);
+	if (!ret)
 		ret = bf_job_monitor_start(job, err);
 	if (!ret)
 		ret = bf_job_record_load(job, err);
@@ -608,10 +610,13 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 {
 	struct bf_job job = { .wake_fd = -1, .quit_fd = -1, .end_fd = -1,
 			      .peer_fd = -1, .slot_fd = -1 };
+	bool is_second;
 	int ret = init(&job, options, err);
 
 	if (!ret)
 		ret = prepare(&job, err);
+	/* Then the job has not failed: another process runs it. */
+	is_second = ret && err->code == BF_E_BUSY && !job.control;
 	if (!ret)
 		ret = run_states(&job, err);
 	if (ret) {
@@ -624,6 +629,8 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 		bf_job_hook_tell(&job, "on-failure", options->config->on_failure,
 				 err);
 	*outcome = bf_job_status(&job);
+	if (ret && !is_second)
+		bf_job_note_failure(&job, *outcome);
 	bf_job_report(&job, *outcome);
 	if (!ret && job.power_off)
 		power_off(&job);

@@ -68,5 +68,10 @@ int bf_job_tracker_name(const char *job, const char *disk,
 #define BF_JOB_REPORT_KIND "job-report"
 void bf_job_report_path(const char *records_dir, const char *job,
 			char path[BF_PATH_BYTES]);
+/* What one leaves that has failed, until its next start: a status without
+ * figures, ended. */
+#define BF_JOB_FAILURE_KIND "job-failure"
+void bf_job_failure_path(const char *records_dir, const char *job,
+			 char path[BF_PATH_BYTES]);
 
 #endif /* BF_SOURCE_JOB_H */

@@ -2,11 +2,14 @@
 /*
  * Job, report: the last status of a job that has come to its end flows in, a
  * record of the migration flows out beside the job's own records, which are
- * gone by then, and to the receiver. None is written to a disk that stays frozen.
+ * gone by then, and to the receiver. One that has failed leaves its reason, for
+ * whoever looks while no process answers. None is written to a disk that stays
+ * frozen.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lib/log.h"
 #include "lib/record.h"
@@ -98,4 +101,54 @@ void bf_job_report(struct bf_job *job, const json_t *status)
 	if (bf_record_store(path, BF_JOB_REPORT_KIND, body, &err))
 		bf_log_error(&err);
 	json_decref(body);
+}
+
+/* ---- failures ---- */
+
+void bf_job_failure_path(const char *records_dir, const char *job,
+			 char path[BF_PATH_BYTES])
+{
+	snprintf(path, BF_PATH_BYTES, "%s/failed/%s.json", records_dir, job);
+}
+
+/* What is true as long as nobody starts it again. */
+static json_t *make_failure(const json_t *status)
+{
+	static const char *const keys[] = {
+		"format_version", "job", "state", "mode", "mode_reason",
+		"receiver", "description", "labels", "reason", "next_command",
+	};
+	json_t *failure = json_pack("{so}", "ended", moment(time(NULL)));
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (json_object_get(status, keys[i]))
+			json_object_set(failure, keys[i],
+					json_object_get(status, keys[i]));
+	return failure;
+}
+
+void bf_job_note_failure(const struct bf_job *job, const json_t *status)
+{
+	char path[BF_PATH_BYTES];
+	struct bf_error err;
+	json_t *body;
+
+	if (job->record_frozen || job->options->one_shot)
+		return;
+	body = make_failure(status);
+	bf_job_failure_path(job->options->records_dir, job->config->name, path);
+	if (bf_record_store(path, BF_JOB_FAILURE_KIND, body, &err))
+		bf_log_error(&err);
+	json_decref(body);
+}
+
+void bf_job_forget_failure(const struct bf_job *job)
+{
+	char path[BF_PATH_BYTES];
+	struct bf_error err;
+
+	bf_job_failure_path(job->options->records_dir, job->config->name, path);
+	if (!job->options->one_shot && !access(path, F_OK) &&
+	    bf_record_remove(path, &err))
+		bf_log_error(&err);
 }

@@ -218,6 +218,9 @@ bool bf_job_digests_known(const struct bf_job *job);
 
 /* ---- job_report.c ---- */
 void bf_job_report(struct bf_job *job, const json_t *status);
+/* It has failed; it has begun once more. */
+void bf_job_note_failure(const struct bf_job *job, const json_t *status);
+void bf_job_forget_failure(const struct bf_job *job);
 /* While the session is there that cut over. */
 void bf_job_report_to_receiver(struct bf_job *job);
 /* What the last verify found, for the report. */
