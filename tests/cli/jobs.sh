@@ -59,6 +59,25 @@ failed_is_shown() {
 	fails_saying 'does not run' "$bf" sync web "${records[@]}"
 }
 
+# screen ROWS: what `status --watch` draws on a terminal of so many.
+screen() {
+	TERM=xterm script -qfc "stty rows $1 cols 72; timeout -s INT 2 \
+		$bf status --watch --run-dir $run --records-dir $test_tmp/records" \
+		"$test_tmp/screen" </dev/null >"$test_tmp/script"
+}
+
+# Both of its lines and the legend, or as many as fit and how many do not.
+screen_is_drawn() {
+	[ -e "$test_tmp/records/failed/web.json" ]
+	screen 24
+	grep -q 'web: failed, to local: the shop' "$test_tmp/screen"
+	grep -q "cannot open $test_tmp/none" "$test_tmp/screen"
+	grep -q 'q: end   map' "$test_tmp/screen"
+	screen 2
+	grep -q 'web: failed, to local: the shop' "$test_tmp/screen"
+	grep -q '1 lines more than fit here' "$test_tmp/screen"
+}
+
 long_run_dir() {
 	local deep
 	deep=$test_tmp/$(printf '%0120d' 0)
@@ -79,5 +98,6 @@ run_case "no job runs" no_jobs
 run_case "words to a job that does not run" not_running
 run_case "sockets of dead jobs" stale_sockets
 run_case "a job that has failed is shown as such" failed_is_shown
+run_case "the whole terminal is drawn" screen_is_drawn
 run_case "a run directory too long for a socket" long_run_dir
 run_case "watching ends when it is told to" watch_stops

@@ -47,7 +47,7 @@ static double number_of(const json_t *object, const char *key)
 	return json_is_number(value) ? json_number_value(value) : -1;
 }
 
-/* A line, cut at the terminal's edge. */
+/* A line, cut at the terminal's edge; the last row is the legend's. */
 static void line(struct screen *screen, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -59,13 +59,19 @@ static void line(struct screen *screen, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (screen->row < LINES)
-		mvaddnstr(screen->row++, 0, text, COLS);
+	if (screen->row < LINES - 1)
+		mvaddnstr(screen->row, 0, text, COLS);
+	screen->row++;
 }
 
 static const char *size_text(double bytes, char text[BF_UNIT_TEXT_BYTES])
 {
 	return bytes < 0 ? "-" : bf_format_size(bytes, text);
+}
+
+static const char *rate_text(double rate, char text[BF_UNIT_TEXT_BYTES])
+{
+	return rate < 0 ? "unknown" : bf_format_rate((uint64_t)rate, text);
 }
 
 static const char *time_text(double ns, char text[BF_UNIT_TEXT_BYTES])
@@ -151,37 +157,88 @@ static void draw_map(struct screen *screen, const char *job, const char *disk)
 
 /* ---- jobs ---- */
 
-static void draw_bar(struct screen *screen, const json_t *pass)
+#define BAR_BESIDE 46			/* columns of a bar's line */
+
+static void draw_bar(struct screen *screen, const json_t *status)
 {
+	const json_t *pass = json_object_get(status, "pass");
 	double planned = number_of(pass, "planned_bytes");
 	double done = number_of(pass, "done_bytes");
-	char bar[128];
-	int width = COLS - 34, full;
+	char bar[128], size[BF_UNIT_TEXT_BYTES], eta[BF_UNIT_TEXT_BYTES];
+	int width = COLS - BAR_BESIDE, full;
 
-	if (planned <= 0 || width < 4)
+	if (planned <= 0)
 		return;
 	if (width > (int)sizeof(bar) - 1)
 		width = sizeof(bar) - 1;
+	if (width < 4)
+		width = 0;
 	full = done / planned * width;
 	for (int i = 0; i < width; i++)
 		bar[i] = i < full ? '#' : '.';
 	bar[width] = '\0';
-	line(screen, "  pass %-6s [%s] %3.0f%%", text_of(pass, "kind"), bar,
-	     100 * done / planned);
+	line(screen, "  pass %-6s [%s] %3.0f%% of %s, ETA %s",
+	     text_of(pass, "kind"), bar, 100 * done / planned,
+	     size_text(planned, size),
+	     time_text(number_of(status, "eta_ns"), eta));
+}
+
+static void draw_last_pass(struct screen *screen, const json_t *pass)
+{
+	char size[BF_UNIT_TEXT_BYTES], time[BF_UNIT_TEXT_BYTES];
+
+	if (pass)
+		line(screen, "  last pass: %s, %s in %s", text_of(pass, "kind"),
+		     size_text(number_of(pass, "raw_bytes"), size),
+		     time_text(number_of(pass, "duration_ns"), time));
+}
+
+/* What cannot be known of a copy without a tracker is not spoken of. */
+static void draw_forecast(struct screen *screen, const json_t *status)
+{
+	const json_t *converging = json_object_get(status, "converging");
+	double downtime = number_of(status, "projected_downtime_ns");
+	char dirty[BF_UNIT_TEXT_BYTES], time[BF_UNIT_TEXT_BYTES];
+	char bound[BF_UNIT_TEXT_BYTES];
+
+	if (downtime >= 0)
+		line(screen, "  dirty %s, a cutover would take %s of %s allowed%s",
+		     size_text(number_of(status, "dirty_bytes"), dirty),
+		     time_text(downtime, time),
+		     time_text(number_of(status, "max_downtime_ns"), bound),
+		     json_is_false(converging) ? ", NOT CONVERGING" : "");
+}
+
+static void draw_figures(struct screen *screen, const json_t *status)
+{
+	char raw[BF_UNIT_TEXT_BYTES], wire[BF_UNIT_TEXT_BYTES];
+	char dirty[BF_UNIT_TEXT_BYTES];
+
+	if (number_of(status, "raw_rate") < 0)	/* it has failed */
+		return;
+	line(screen, "  raw %s, wire %s, newly dirty %s",
+	     rate_text(number_of(status, "raw_rate"), raw),
+	     rate_text(number_of(status, "wire_rate"), wire),
+	     rate_text(number_of(status, "dirty_rate"), dirty));
+	draw_forecast(screen, status);
+	draw_last_pass(screen, json_object_get(status, "last_pass"));
+	draw_bar(screen, status);
 }
 
 static void draw_disk(struct screen *screen, const char *job,
 		      const json_t *disk)
 {
 	const json_t *reasons = json_object_get(disk, "reasons");
+	double unreadable = number_of(disk, "unreadable_bytes");
 	char size[BF_UNIT_TEXT_BYTES], dirty[BF_UNIT_TEXT_BYTES];
+	char lost[BF_UNIT_TEXT_BYTES];
 
-	line(screen, "  %-10s %-16s %8s, %s dirty, generation %"
-	     JSON_INTEGER_FORMAT "%s%s", text_of(disk, "name"),
+	line(screen, "  %-10s %-16s %8s, %s dirty%s%s%s%s", text_of(disk, "name"),
 	     text_of(disk, "device"),
 	     size_text(number_of(disk, "size_bytes"), size),
 	     size_text(number_of(disk, "dirty_bytes"), dirty),
-	     json_integer_value(json_object_get(disk, "generation")),
+	     unreadable > 0 ? ", UNREADABLE: " : "",
+	     unreadable > 0 ? size_text(unreadable, lost) : "",
 	     json_array_size(reasons) ? ", RESYNC NEEDED: " : "",
 	     json_array_size(reasons) ?
 	     json_string_value(json_array_get(reasons, 0)) : "");
@@ -191,32 +248,40 @@ static void draw_disk(struct screen *screen, const char *job,
 static void draw_job(struct screen *screen, const json_t *status)
 {
 	const json_t *reason = json_object_get(status, "reason");
-	char a[BF_UNIT_TEXT_BYTES], b[BF_UNIT_TEXT_BYTES];
-	char c[BF_UNIT_TEXT_BYTES];
+	const char *mode = text_of(status, "mode");
 	json_t *disk;
 	size_t index;
 
 	attron(A_BOLD);
-	line(screen, "%s: %s, %" JSON_INTEGER_FORMAT " passes, to %s",
-	     text_of(status, "job"), text_of(status, "state"),
-	     json_integer_value(json_object_get(status, "passes")),
-	     text_of(status, "receiver"));
+	line(screen, "%s: %s, to %s%s%s", text_of(status, "job"),
+	     text_of(status, "state"), text_of(status, "receiver"),
+	     *text_of(status, "description") ? ": " : "",
+	     text_of(status, "description"));
 	attroff(A_BOLD);
-	line(screen, "  raw %s/s, wire %s/s, newly dirty %s/s",
-	     size_text(number_of(status, "raw_rate"), a),
-	     size_text(number_of(status, "wire_rate"), b),
-	     size_text(number_of(status, "dirty_rate"), c));
-	line(screen, "  dirty %s, projected downtime %s of %s allowed",
-	     size_text(number_of(status, "dirty_bytes"), a),
-	     time_text(number_of(status, "projected_downtime_ns"), b),
-	     time_text(number_of(status, "max_downtime_ns"), c));
-	draw_bar(screen, json_object_get(status, "pass"));
+	if (*mode)
+		line(screen, "  %" JSON_INTEGER_FORMAT " passes, %s: %s",
+		     json_integer_value(json_object_get(status, "passes")),
+		     mode, text_of(status, "mode_reason"));
+	draw_figures(screen, status);
 	if (reason)
 		line(screen, "  %s (%s)", text_of(reason, "text"),
 		     text_of(reason, "code"));
 	json_array_foreach(json_object_get(status, "disks"), index, disk)
 		draw_disk(screen, text_of(status, "job"), disk);
 	screen->row++;
+}
+
+static void draw_legend(const struct screen *screen)
+{
+	int hidden = screen->row - 1 - (LINES - 1);
+
+	move(LINES - 1, 0);
+	clrtoeol();
+	if (hidden > 0)
+		printw("q: end   %d lines more than fit here: name one job",
+		       hidden);
+	else
+		addnstr("q: end   map: blank clean, . to @ dirty", COLS);
 }
 
 static int draw(struct screen *screen, struct bf_error *err)
@@ -239,7 +304,7 @@ static int draw(struct screen *screen, struct bf_error *err)
 		line(screen, "no job is running");
 	json_array_foreach(jobs, index, status)
 		draw_job(screen, status);
-	mvaddnstr(LINES - 1, 0, "q: end   map: blank clean, . to @ dirty", COLS);
+	draw_legend(screen);
 	refresh();
 	json_decref(jobs);
 	return ret && err->code != BF_E_NOT_RUNNING ? ret : 0;
