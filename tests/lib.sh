@@ -106,6 +106,20 @@ fail() {
 	return 1
 }
 
+# counted NAME NUMBER: says how many there were; fewer than tests/counts wants is
+# a case that fails.
+counted() {
+	echo "# count $1 $2"
+	run_case "$2 $1" enough "$1" "$2"
+}
+
+enough() {
+	local wanted
+	wanted=$(sed -n "s/^$1 //p" "$tests_dir/counts")
+	[ -n "$wanted" ] || fail "tests/counts does not say how many $1 there must be"
+	[ "$2" -ge "$wanted" ] || fail "$2 $1, wanted $wanted at least"
+}
+
 # eq GOT WANTED [WHAT]
 eq() {
 	[ "$1" = "$2" ] || fail "${3:-value}: got '$1', wanted '$2'"

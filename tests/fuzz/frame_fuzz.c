@@ -31,6 +31,7 @@ static void validate_source_side(const struct bf_frame *f, struct bf_error *err)
 		struct wire_durable durable;
 		struct wire_cutover_done cutover_done;
 		struct wire_digests digests;
+		struct wire_measured measured;
 	} m;
 
 	switch (f->type) {
@@ -55,6 +56,9 @@ static void validate_source_side(const struct bf_frame *f, struct bf_error *err)
 	case WIRE_DIGESTS:
 		bf_check_digests(f, &m.digests, &digests, err);
 		break;
+	case WIRE_MEASURED:
+		bf_check_measured(f, &m.measured, err);
+		break;
 	}
 }
 
@@ -72,7 +76,11 @@ static void validate_target_side(const struct bf_frame *f, struct bf_error *err)
 		struct wire_cutover cutover;
 		struct wire_digest digest;
 		struct wire_ping ping;
+		struct wire_measure measure;
+		struct wire_report report;
 	} m;
+	static char report[WIRE_REPORT_TEXT_MAX];
+	const char *text;
 
 	switch (f->type) {
 	case WIRE_HELLO:
@@ -107,6 +115,13 @@ static void validate_target_side(const struct bf_frame *f, struct bf_error *err)
 		break;
 	case WIRE_PING:
 		bf_check_ping(f, &m.ping, err);
+		break;
+	case WIRE_MEASURE:
+		bf_check_measure(f, &m.measure, err);
+		break;
+	case WIRE_REPORT:
+		if (!bf_check_report(f, &m.report, &text, err))
+			memcpy(report, text, m.report.text_bytes);
 		break;
 	case WIRE_ERROR:
 		bf_check_error(f, err);

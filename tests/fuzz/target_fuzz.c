@@ -18,7 +18,7 @@
 
 static struct bf_target_config targets[2];
 static struct bf_registry registry;
-static char records[80];
+static char records[80], reports[96];
 static struct bf_codec *codec;
 static uint8_t payload[2 << 20];
 
@@ -26,6 +26,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	make_fuzz_folder();
 	snprintf(records, sizeof(records), "%s/records", fuzz_folder);
+	snprintf(reports, sizeof(reports), "%s/reports", records);
 	for (int i = 0; i < 2; i++) {
 		snprintf(targets[i].name, sizeof(targets[i].name), "%c", 'a' + i);
 		write_fuzz_file(targets[i].path, targets[i].name, "", 0);
@@ -179,6 +180,33 @@ static size_t put_digest(struct input *in)
 	return sizeof(m);
 }
 
+static size_t put_measure(struct input *in)
+{
+	struct wire_measure m = { .flags = take(in, 1) % 3 };
+
+	bf_wire_swap_measure(&m);
+	memcpy(payload, &m, sizeof(m));
+	return sizeof(m) + take(in, 1);
+}
+
+/* JSON or not, with anything in it. */
+static size_t put_report(struct input *in)
+{
+	static const char before[] = "{\"job\":\"", after[] = "\"}";
+	char *text = (char *)payload + sizeof(struct wire_report), *end = text;
+	uint8_t how = take(in, 1);
+	struct wire_report m;
+
+	end = stpcpy(end, before);
+	end += take_bytes(in, end, how / 2);
+	if (how & 1)
+		end = stpcpy(end, after);
+	m = (struct wire_report){ .text_bytes = end - text };
+	bf_wire_swap_report(&m);
+	memcpy(payload, &m, sizeof(m));
+	return end - (char *)payload;
+}
+
 static size_t put(struct input *in, const struct bf_target_session *s, uint16_t type)
 {
 	switch (type) {
@@ -198,6 +226,10 @@ static size_t put(struct input *in, const struct bf_target_session *s, uint16_t 
 		return put_cutover(in, s);
 	case WIRE_DIGEST:
 		return put_digest(in);
+	case WIRE_MEASURE:
+		return put_measure(in);
+	case WIRE_REPORT:
+		return put_report(in);
 	default:
 		return take_bytes(in, payload, take(in, 1));
 	}
@@ -220,14 +252,15 @@ static bool step(struct input *in, struct bf_target_session *s,
 	static const uint16_t types[] = {
 		WIRE_HELLO, WIRE_OPEN, WIRE_CLAIM, WIRE_BEGIN, WIRE_DATA,
 		WIRE_DATA, WIRE_BARRIER, WIRE_CUTOVER, WIRE_DIGEST, WIRE_PING,
+		0, 0,		/* any */
+		WIRE_REPORT, WIRE_MEASURE, WIRE_DATA, WIRE_DATA,
 	};
 	uint8_t op = take(in, 1), flaw = op / 16;
 	struct bf_frame frame = { .payload = payload };
 	struct bf_error err = { 0 };
 	int ret;
 
-	frame.type = op % 16 < 10 ? types[op % 16] : op % 16 < 12 ? take(in, 1) :
-		     WIRE_DATA;
+	frame.type = types[op % 16] ? types[op % 16] : take(in, 1);
 	frame.length = put(in, s, frame.type);
 	frame.disk = flaw & 1 ? take(in, 1) % 3 :
 		     frame.type == WIRE_OPEN ? s->nr_disks : 0;
@@ -244,9 +277,9 @@ static bool step(struct input *in, struct bf_target_session *s,
 	return !ret;
 }
 
-static void forget_records(void)
+static void forget(const char *folder)
 {
-	DIR *dir = opendir(records);
+	DIR *dir = opendir(folder);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))
@@ -284,8 +317,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	bf_target_session_free(s);
 	bf_transport_close(ends[0]);
 	bf_registry_destroy(&registry);
-	if (registry.records_dir)
-		forget_records();
+	if (registry.records_dir) {
+		forget(reports);
+		forget(records);
+	}
 	check_sizes();
 	return 0;
 }
