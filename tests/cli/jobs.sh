@@ -75,7 +75,7 @@ screen_is_drawn() {
 	grep -q 'q: end   map' "$test_tmp/screen"
 	screen 2
 	grep -q 'web: failed, to local: the shop' "$test_tmp/screen"
-	grep -q '1 lines more than fit here' "$test_tmp/screen"
+	grep -q '[1-9] lines more than fit here' "$test_tmp/screen"
 }
 
 long_run_dir() {

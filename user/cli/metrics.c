@@ -33,7 +33,7 @@ static const struct poptOption options[] = {
  * know them. */
 static const struct metric {
 	const char *key, *name, *type, *help;
-	double scale;
+	double divisor;		/* from its own unit to the metric's */
 } job_metrics[] = {
 	{ "passes", "blkferry_passes_total", "counter",
 	  "Completed passes.", 1 },
@@ -48,11 +48,11 @@ static const struct metric {
 	{ "link_rate", "blkferry_link_bytes_per_second", "gauge",
 	  "What passes have carried.", 1 },
 	{ "eta_ns", "blkferry_pass_remaining_seconds", "gauge",
-	  "Of the running pass.", 1e-9 },
+	  "Of the running pass.", 1e9 },
 	{ "projected_downtime_ns", "blkferry_projected_downtime_seconds",
-	  "gauge", "Of a cutover now.", 1e-9 },
+	  "gauge", "Of a cutover now.", 1e9 },
 	{ "max_downtime_ns", "blkferry_max_downtime_seconds", "gauge",
-	  "Bound of a cutover.", 1e-9 },
+	  "Bound of a cutover.", 1e9 },
 	{ "converging", "blkferry_converging", "gauge",
 	  "1 if passes get shorter.", 1 },
 	{ "unreadable_bytes", "blkferry_unreadable_bytes", "gauge",
@@ -115,7 +115,7 @@ static void put_job_metric(FILE *out, const json_t *jobs,
 			continue;
 		fprintf(out, "%s{", metric->name);
 		put_label(out, "job_name", text_of(job, "job"));
-		fprintf(out, "} %.17g\n", value * metric->scale);
+		fprintf(out, "} %.17g\n", value / metric->divisor);
 	}
 }
 
@@ -135,7 +135,7 @@ static void put_disk_metric(FILE *out, const json_t *jobs,
 			put_label(out, "job_name", text_of(job, "job"));
 			fputc(',', out);
 			put_label(out, "disk", text_of(disk, "name"));
-			fprintf(out, "} %.17g\n", value * metric->scale);
+			fprintf(out, "} %.17g\n", value / metric->divisor);
 		}
 }
 

@@ -93,7 +93,8 @@ void cli_progress_line(const json_t *status, char line[CLI_PROGRESS_BYTES])
 	}
 	append(line, "%s", *text_of(status, "state") ?
 	       text_of(status, "state") : "working");
-	if (!strcmp(text_of(status, "state"), "failed")) {
+	/* Failed, or waiting for a receiver: then figures say nothing. */
+	if (*text_of(json_object_get(status, "reason"), "text")) {
 		append(line, ": %s", text_of(json_object_get(status, "reason"),
 					     "text"));
 		return;

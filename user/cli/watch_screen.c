@@ -64,6 +64,25 @@ static void line(struct screen *screen, const char *format, ...)
 	screen->row++;
 }
 
+/* As many lines as it takes, broken at spaces where there are some. */
+static void paragraph(struct screen *screen, const char *text)
+{
+	int width = COLS > 4 ? COLS - 2 : 2;
+
+	while (*text) {
+		int length = (int)strlen(text);
+
+		if (length > width) {
+			length = width;
+			while (length > width / 2 && text[length] != ' ')
+				length--;
+		}
+		line(screen, "  %.*s", length, text);
+		text += length;
+		text += *text == ' ';
+	}
+}
+
 static const char *size_text(double bytes, char text[BF_UNIT_TEXT_BYTES])
 {
 	return bytes < 0 ? "-" : bf_format_size(bytes, text);
@@ -263,9 +282,7 @@ static void draw_job(struct screen *screen, const json_t *status)
 		     json_integer_value(json_object_get(status, "passes")),
 		     mode, text_of(status, "mode_reason"));
 	draw_figures(screen, status);
-	if (reason)
-		line(screen, "  %s (%s)", text_of(reason, "text"),
-		     text_of(reason, "code"));
+	paragraph(screen, text_of(reason, "text"));
 	json_array_foreach(json_object_get(status, "disks"), index, disk)
 		draw_disk(screen, text_of(status, "job"), disk);
 	screen->row++;

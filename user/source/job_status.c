@@ -111,7 +111,17 @@ static json_t *reason_names(const struct bf_reasons *reasons)
 	return names;
 }
 
-static json_t *disk_status(const struct bf_job_disk *disk)
+/* Without a tracker nobody knows. */
+static void put_dirty(const struct bf_job *job, json_t *object, uint64_t bytes)
+{
+	if (job->tracked)
+		put(object, "dirty_bytes", bytes);
+	else
+		json_object_set_new(object, "dirty_bytes", json_null());
+}
+
+static json_t *disk_status(const struct bf_job *job,
+			   const struct bf_job_disk *disk)
 {
 	json_t *status = json_pack("{ss, so, so}", "name", disk->config->name,
 				   "device",
@@ -120,7 +130,7 @@ static json_t *disk_status(const struct bf_job_disk *disk)
 				   bf_control_string(disk->config->target));
 
 	put(status, "size_bytes", disk->size_bytes);
-	put(status, "dirty_bytes", disk->dirty_bytes);
+	put_dirty(job, status, disk->dirty_bytes);
 	put(status, "generation", disk->generation);
 	put(status, "passthrough", disk->passthrough);
 	put(status, "unreadable_bytes", disk->unreadable_bytes);
@@ -136,12 +146,12 @@ static void add_disks(const struct bf_job *job, json_t *status)
 	for (uint32_t i = 0; i < job->nr_disks; i++) {
 		if (!job->disks[i].config)
 			continue;
-		json_array_append_new(disks, disk_status(&job->disks[i]));
+		json_array_append_new(disks, disk_status(job, &job->disks[i]));
 		dirty_bytes += job->disks[i].dirty_bytes;
 		unreadable_bytes += job->disks[i].unreadable_bytes;
 	}
 	json_object_set_new(status, "disks", disks);
-	put(status, "dirty_bytes", dirty_bytes);
+	put_dirty(job, status, dirty_bytes);
 	put(status, "unreadable_bytes", unreadable_bytes);
 }
 
