@@ -150,6 +150,7 @@ privileges() {
 		eq $((0x$(awk '/^CapEff/ { print $2 }' "$status") & ~0x4002)) 0 "capabilities"
 		eq $((0x$(awk '/^CapPrm/ { print $2 }' "$status") & ~0x4002)) 0 "capabilities"
 		eq "$(awk '/^NoNewPrivs/ { print $2 }' "$status")" 1 "NoNewPrivs"
+		eq "$(awk '/^Seccomp:/ { print $2 }' "$status")" 2 "Seccomp"
 	done
 }
 
