@@ -120,13 +120,15 @@ int main(int argc, char **argv)
 {
 	struct counts counts = { 0 };
 	struct dirent **entries;
-	unsigned int wanted;
+	unsigned int wanted, mutations;
 	int nr = argc == 4 ? scandir(argv[2], &entries, NULL, by_name) : -1;
 
 	if (nr < 0)
 		return 2;
 	wanted = strtoul(argv[3], NULL, 10);
+	mutations = wanted ? (wanted - 1) * MUTATIONS : 0;	/* one may be empty */
 	LLVMFuzzerInitialize(&argc, &argv);
+	LLVMFuzzerTestOneInput(input, 0);	/* as libFuzzer begins, too */
 	for (int i = 0; i < nr; i++) {
 		if (entries[i]->d_name[0] != '.')
 			replay(argv[2], entries[i]->d_name, &counts);
@@ -134,10 +136,7 @@ int main(int argc, char **argv)
 	}
 	free(entries);
 	verdict(1, counts.inputs, wanted, argv[1], "inputs");
-	/* One input may be empty. */
-	verdict(2, counts.mutations, (wanted - 1) * MUTATIONS, argv[1],
-		"mutations");
+	verdict(2, counts.mutations, mutations, argv[1], "mutations");
 	printf("1..2\n");
-	return counts.inputs < wanted ||
-	       counts.mutations < (wanted - 1) * MUTATIONS;
+	return counts.inputs < wanted || counts.mutations < mutations;
 }

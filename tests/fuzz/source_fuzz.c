@@ -15,6 +15,7 @@
 
 #define DISK_BYTES (96u << 10)
 #define TIMEOUT_NS (60 * BF_NSEC_PER_MSEC)
+#define MEASURE_NS (BF_NSEC_PER_MSEC / 10)
 
 static struct input in;			/* the target's thread's, once it runs */
 static int fds[2];
@@ -93,6 +94,8 @@ static int run(struct bf_session *s, struct bf_session_disk *disk,
 {
 	const struct bf_extent some = { 8192, 70000 / 4096 * 4096 };
 	struct bf_verify_result verified;
+	uint64_t round_ns;
+	double rate;
 	int ret = bf_session_claim(s, 7, true, err);
 
 	if (!ret)
@@ -108,7 +111,12 @@ static int run(struct bf_session *s, struct bf_session_disk *disk,
 	if (!ret)
 		ret = bf_session_verify(s, 0, NULL, 0, 4096, NULL, NULL,
 					&verified, err);
-	return ret ? ret : bf_session_cutover(s, 7, err);
+	if (!ret)
+		ret = bf_session_cutover(s, 7, err);
+	if (!ret)
+		ret = bf_session_report(s, "{}", err);
+	return ret ? ret : bf_session_measure(s, MEASURE_NS, &rate, &round_ns,
+					      err);
 }
 
 /* What was begun and not finished can be begun again. */
@@ -139,7 +147,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	memset(&target, 0, sizeof(target));
 	target.fds[0] = fds[1];
 	target.sizes[0] = DISK_BYTES;
-	target.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC;
+	target.features = WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC |
+			  WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT;
 	target.answer = dishonest;
 	if (bf_extents_whole(&disk.extents, DISK_BYTES, 4096, NULL))
 		abort();
@@ -147,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if ((bf_session_open(&session, &options, &err) ||
 	     run(session, &disk, &result, &err)) && !err.text[0])
 		abort();
+	if (!bytes && err.text[0])
+		abort();		/* an honest target is content */
 	bf_session_close(session);
 	fake_join(&target);
 	check_given_back(disk.extents);

@@ -261,6 +261,26 @@ static inline int fake_cutover(struct fake_target *t, const struct bf_frame *f)
 	return fake_answer(t, WIRE_CUTOVER_DONE, 0, f->payload, f->length);
 }
 
+/* All that came since the last answer came at once. */
+static inline int fake_measure(struct fake_target *t, const struct bf_frame *f)
+{
+	struct wire_measured answer = { .bytes = 1 << 20, .time_ns = 1000000 };
+	struct wire_measure m;
+
+	if (bf_check_measure(f, &m, NULL))
+		return -1;
+	bf_wire_swap_measured(&answer);
+	return m.flags & WIRE_MEASURE_ANSWER ?
+		fake_answer(t, WIRE_MEASURED, 0, &answer, sizeof(answer)) : 0;
+}
+
+static inline int fake_report(struct fake_target *t)
+{
+	const struct wire_reported answer = { 0 };
+
+	return fake_answer(t, WIRE_REPORTED, 0, &answer, sizeof(answer));
+}
+
 static inline int fake_frame(struct fake_target *t, const struct bf_frame *f)
 {
 	switch (f->type) {
@@ -280,6 +300,10 @@ static inline int fake_frame(struct fake_target *t, const struct bf_frame *f)
 		return fake_digest(t, f);
 	case WIRE_CUTOVER:
 		return fake_cutover(t, f);
+	case WIRE_MEASURE:
+		return fake_measure(t, f);
+	case WIRE_REPORT:
+		return fake_report(t);
 	case WIRE_PING:
 		t->pings++;
 		fake_notify(t);
