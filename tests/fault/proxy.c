@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A network that fails on command: connections to a port of this host are
- * passed on to an address, until a number of bytes has gone one way. In: one
- * line for each connection in the order in which they come, "up BYTES ACTION",
- * "down BYTES ACTION" or "pass"; up is towards the address. Connections beyond
- * the lines pass. ACTION: reset (RST to both), close (FIN to both), stall
+ * passed on to an address, until so much has gone one way. In: one line for each
+ * connection in the order in which they come, "up AMOUNT ACTION", "down AMOUNT
+ * ACTION" or "pass"; up is towards the address. Connections beyond the lines
+ * pass. AMOUNT: BYTES, or RECORDSr+BYTES, of TLS; a frame begins with a record.
+ * ACTION: reset (RST to both), close (FIN to both), stall
  * (nothing more goes either way until one of them gives up), slow (what comes
  * goes on, 16 KiB every few milliseconds). Out: "listening on
- * 127.0.0.1:PORT", then a line for each thing that was done.
+ * 127.0.0.1:PORT", then a line for each thing that was done, or for a connection
+ * that ended before it could be.
  *
  *	usage: proxy ADDRESS
  */
@@ -28,10 +30,18 @@
 #include "lib/error.h"
 #include "lib/transport.h"
 
+#define RECORD_HEADER 5			/* type, version, length of the rest */
+#define RECORD_MAX (RECORD_HEADER + 16384 + 256)
+
+/* What may still pass. */
+struct amount {
+	uint64_t records, bytes;	/* bytes after the records */
+};
+
 struct plan {
 	int way;			/* 0: up, 1: down, -1: pass */
-	uint64_t bytes;
-	char action[16];
+	struct amount amount;
+	char text[32], action[16];
 };
 
 static void reset_on_close(int fd)
@@ -46,8 +56,8 @@ static void act(const struct plan *plan, const int fds[2])
 	struct pollfd wait[2] = { { fds[0], POLLIN, 0 }, { fds[1], POLLIN, 0 } };
 	char sink[4096];
 
-	printf("%s after %llu bytes %s\n", plan->action,
-	       (unsigned long long)plan->bytes, plan->way ? "down" : "up");
+	printf("%s after %s %s\n", plan->action, plan->text,
+	       plan->way ? "down" : "up");
 	fflush(stdout);
 	if (!strcmp(plan->action, "reset")) {
 		reset_on_close(fds[0]);
@@ -62,47 +72,95 @@ static void act(const struct plan *plan, const int fds[2])
 	}
 }
 
-/* Return: false at the end of either side. */
-static bool forward(int from, int to, uint64_t *left)
+static bool put_all(int to, const uint8_t *data, size_t bytes)
 {
-	char buffer[16384];
-	size_t room = *left < sizeof(buffer) ? *left : sizeof(buffer);
-	ssize_t got = recv(from, buffer, room, 0), put, at = 0;
+	for (size_t at = 0; at < bytes;) {
+		ssize_t put = send(to, data + at, bytes - at, MSG_NOSIGNAL);
 
-	if (got <= 0)
-		return false;
-	while (at < got) {
-		put = send(to, buffer + at, (size_t)(got - at), MSG_NOSIGNAL);
 		if (put < 0)
 			return false;
-		at += put;
+		at += (size_t)put;
 	}
-	if (*left != UINT64_MAX)
-		*left -= (uint64_t)got;
 	return true;
+}
+
+/* Return: false at the end of either side. */
+static bool forward_record(int from, int to)
+{
+	uint8_t record[RECORD_MAX];
+	size_t rest;
+
+	if (recv(from, record, RECORD_HEADER, MSG_WAITALL) != RECORD_HEADER)
+		return false;
+	rest = (size_t)record[3] << 8 | record[4];
+	if (rest > sizeof(record) - RECORD_HEADER ||
+	    recv(from, record + RECORD_HEADER, rest, MSG_WAITALL) !=
+	    (ssize_t)rest)
+		return false;
+	return put_all(to, record, RECORD_HEADER + rest);
+}
+
+/* Return: false at the end of either side. */
+static bool forward(int from, int to, struct amount *left)
+{
+	uint8_t buffer[16384];
+	size_t room = left->bytes < sizeof(buffer) ? left->bytes : sizeof(buffer);
+	ssize_t got;
+
+	if (left->records) {
+		if (!forward_record(from, to))
+			return false;
+		left->records--;
+		return true;
+	}
+	got = recv(from, buffer, room, 0);
+	if (got <= 0)
+		return false;
+	if (left->bytes != UINT64_MAX)
+		left->bytes -= (uint64_t)got;
+	return put_all(to, buffer, (size_t)got);
+}
+
+static bool is_over(const struct amount *left)
+{
+	return !left->records && !left->bytes;
 }
 
 static bool lag(int from, int to)
 {
 	const struct timespec pause = { .tv_nsec = 5000000 };
-	uint64_t left = UINT64_MAX;
+	struct amount left = { .bytes = UINT64_MAX };
 
 	nanosleep(&pause, NULL);
 	return forward(from, to, &left);
 }
 
+/* It ended by itself before its time had come. */
+static void tell_end(const struct plan *plan, const struct amount left[2])
+{
+	if (plan->way < 0)
+		return;
+	printf("ended after %llu records %s\n",
+	       (unsigned long long)(plan->amount.records -
+				    left[plan->way].records),
+	       plan->way ? "down" : "up");
+	fflush(stdout);
+}
+
 static void serve(const int fds[2], const struct plan *plan)
 {
-	uint64_t left[2] = { UINT64_MAX, UINT64_MAX };
+	struct amount left[2] = { { 0, UINT64_MAX }, { 0, UINT64_MAX } };
 	struct pollfd wait[2] = { { fds[0], POLLIN, 0 }, { fds[1], POLLIN, 0 } };
 
 	if (plan->way >= 0)
-		left[plan->way] = plan->bytes;
-	while (left[0] && left[1] && poll(wait, 2, -1) > 0)
+		left[plan->way] = plan->amount;
+	while (!is_over(&left[0]) && !is_over(&left[1]) && poll(wait, 2, -1) > 0)
 		for (int i = 0; i < 2; i++)
-			if (wait[i].revents && left[i] &&
-			    !forward(fds[i], fds[!i], &left[i]))
+			if (wait[i].revents && !is_over(&left[i]) &&
+			    !forward(fds[i], fds[!i], &left[i])) {
+				tell_end(plan, left);
 				return;
+			}
 	if (plan->way < 0)
 		return;
 	act(plan, fds);
@@ -115,14 +173,15 @@ static void serve(const int fds[2], const struct plan *plan)
 static void next_plan(struct plan *plan)
 {
 	char line[128], way[16];
-	unsigned long long bytes;
+	unsigned long long number, more = 0;
 
 	plan->way = -1;
 	if (!fgets(line, sizeof(line), stdin) ||
-	    sscanf(line, "%15s %llu %15s", way, &bytes, plan->action) != 3)
+	    sscanf(line, "%15s %31s %15s", way, plan->text, plan->action) != 3)
 		return;
 	plan->way = strcmp(way, "up") ? 1 : 0;
-	plan->bytes = bytes;
+	plan->amount = sscanf(plan->text, "%llur+%llu", &number, &more) == 2 ?
+		(struct amount){ number, more } : (struct amount){ 0, number };
 }
 
 int main(int argc, char **argv)
