@@ -29,7 +29,7 @@ json_says_config() {
 missing_file() {
 	rm -f "$conf"
 	expect_status 1 run_job
-	grep -q "cannot open .*web.conf" "$test_tmp/out"
+	grep -q "cannot open .*web.conf.*examples has one to begin with" "$test_tmp/out"
 	[ ! -e "$test_tmp/run" ]
 }
 

@@ -19,7 +19,7 @@ not_running() {
 	local command
 	for command in status sync pause resume cancel cutover thaw verify; do
 		expect_status 1 "$bf" "$command" web --run-dir "$run"
-		grep -q 'systemctl start blkferry@' "$test_tmp/out"
+		grep -q 'systemctl start blkferry@web or blkferry run web' "$test_tmp/out"
 		eq "$("$bf" "$command" web --run-dir "$run" --json |
 			jq -r .error.code)" not-running "$command"
 	done

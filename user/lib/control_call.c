@@ -26,10 +26,15 @@ struct call {
 
 static int fail_connect(const char *path, int errnum, struct bf_error *err)
 {
+	/* The socket bears the job's name: bf_control_path(). */
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *dot = strrchr(name, '.');
+	int length = dot ? (int)(dot - name) : (int)strlen(name);
+
 	if (errnum == ENOENT || errnum == ECONNREFUSED)
 		return bf_fail(err, BF_E_NOT_RUNNING, errnum,
-			       "nobody answers at %s: the job does not run; start it with systemctl start blkferry@JOB or blkferry run JOB",
-			       path);
+			       "nobody answers at %s: the job does not run; start it with systemctl start blkferry@%.*s or blkferry run %.*s",
+			       path, length, name, length, name);
 	if (errnum == EACCES || errnum == EPERM)
 		return bf_fail(err, BF_E_PERMISSION, errnum,
 			       "may not connect to %s: become root", path);

@@ -273,6 +273,16 @@ static int read_text(const char *path, FILE *file, char *text, size_t *bytes,
 	return check_text(path, text, *bytes, err);
 }
 
+static int cannot_open(const char *path, int error, struct bf_error *err)
+{
+	if (error == ENOENT)
+		return bf_fail(err, BF_E_NOT_FOUND, error,
+			       "cannot open %s: %s; /usr/share/doc/blkferry/examples has one to begin with",
+			       path, strerror(error));
+	return bf_fail(err, BF_E_SYSTEM, error, "cannot open %s: %s", path,
+		       strerror(error));
+}
+
 int bf_ini_parse(const char *path, const struct bf_ini_ops *ops, void *context,
 		 struct bf_error *err)
 {
@@ -283,9 +293,7 @@ int bf_ini_parse(const char *path, const struct bf_ini_ops *ops, void *context,
 	int ret;
 
 	if (!file)
-		return bf_fail(err, errno == ENOENT ? BF_E_NOT_FOUND :
-			       BF_E_SYSTEM, errno, "cannot open %s: %s", path,
-			       strerror(errno));
+		return cannot_open(path, errno, err);
 	ret = check_file(path, file, err);
 	if (ret)
 		return ret;
