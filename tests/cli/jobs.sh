@@ -53,7 +53,7 @@ failed_is_shown() {
 	"$bf" metrics --once "${records[@]}" >"$test_tmp/metrics"
 	grep -q '^blkferry_job_info{job_name="web",state="failed",.* 1$' "$test_tmp/metrics"
 	# It has no figures any more.
-	! grep 'job_name="web"' "$test_tmp/metrics" | grep -v '^blkferry_job_info{'
+	eq "$(grep -c 'job_name="web"' "$test_tmp/metrics")" 1 "lines on it"
 	# A name is one job's, whatever lies in the folder.
 	expect_status 1 "$bf" status we "${records[@]}"
 	fails_saying 'does not run' "$bf" sync web "${records[@]}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # test_tmp: tests/lib.sh
 # What the tests of a broken network share: a copy of $source to a receiver behind
 # the proxy (proxy.c), which is told how each of its connections breaks.
 

@@ -18,6 +18,7 @@ if [ -z "${BLKFERRY_HOSTS:-}" ]; then
 	echo "127.0.0.1 far.test" >"$BLKFERRY_HOSTS"
 	trap - EXIT
 	rm -rf "$test_tmp"
+	# shellcheck disable=SC2016  # the inner shell expands them
 	unshare -m bash -c 'mount --bind "$BLKFERRY_HOSTS" /etc/hosts && exec bash "$0"' "$0"
 	status=$?
 	rm -f "$BLKFERRY_HOSTS"
