@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Policy: a block device is written only if nobody uses it, nothing known is on
 # it and it is large enough; what was acknowledged is on it whatever its sector
-# size; a device that fails ends the session before anything is acknowledged.
+# size; a device that fails ends the session before anything is acknowledged; one
+# that is not there is named when the receiver starts.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/fault/receiver.bash
@@ -149,6 +150,22 @@ full_filesystem() {
 	[[ $reply == *target-io* ]] || refused p "target-io: .*make room" barrier
 }
 
+missing_target() {
+	configure 10s
+	rm "$test_tmp/b.img"
+	start_receiver
+	receiver_says "target b: $test_tmp/b.img: No such file or directory"
+	! receiver_says "target a: " || fail "target a is there"
+	eq "$("$bf" targets --config "$receiver_conf" --json |
+		jq -c '.targets | map({ (.target): .state }) | add')" '{"a":"free","b":"missing"}'
+	# It may come later.
+	truncate -s 16M "$test_tmp/b.img"
+	: >"$receiver_log"
+	kill -HUP "$receiver_pid"
+	wait_until 5 receiver_says 'was read again'
+	! receiver_says "target b: " || fail "target b is there"
+}
+
 run_case "blocks arrive on sectors of 512 bytes" blocks_arrive 512
 run_case "blocks arrive on sectors of 4096 bytes" blocks_arrive 4096
 run_case "a mounted device is refused, and where it is mounted" mounted_device
@@ -157,3 +174,4 @@ run_case "foreign content is refused and left alone" foreign_content
 run_case "too small a device is refused, naming both sizes" too_small
 run_case "a failing device ends the session unacknowledged" failing_device
 run_case "a full filesystem is named, with the cure" full_filesystem
+run_case "a target that is not there is named" missing_target

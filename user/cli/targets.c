@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/output.h"
 #include "cli/cli.h"
@@ -78,7 +79,8 @@ static int add_target(json_t *rows, const struct bf_receiver_config *config,
 {
 	struct bf_ledger *ledger = NULL;
 	json_t *row = json_pack("{ss, ss, ss}", "target", target->name, "path",
-				target->path, "state", "free");
+				target->path, "state",
+				access(target->path, F_OK) ? "missing" : "free");
 	int ret = bf_ledger_of_target(config->records_dir, target->name,
 				      &ledger, err);
 

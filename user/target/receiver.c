@@ -210,6 +210,16 @@ static void join_sessions(struct receiver *r, bool all)
 	}
 }
 
+/* A disk may come later; a slip of the pen should not wait for a source. */
+static void tell_missing(const struct bf_receiver_config *config)
+{
+	for (size_t i = 0; i < config->nr_targets; i++)
+		if (access(config->targets[i].path, F_OK))
+			bf_warn("target %s: %s: %s; a source that asks for it is refused until it is there",
+				config->targets[i].name,
+				config->targets[i].path, strerror(errno));
+}
+
 /* Sessions whose key or target is gone from it end by themselves. */
 static void reload(struct receiver *r)
 {
@@ -226,6 +236,7 @@ static void reload(struct receiver *r)
 	bf_receiver_config_free(&old);
 	for (struct served *s = r->served; s; s = s->next)
 		bf_target_session_look(s->session);
+	tell_missing(&config);
 	bf_audit("the configuration was read again: %zu peers, %zu targets",
 		 config.nr_peers, config.nr_targets);
 }
@@ -327,6 +338,7 @@ int bf_receiver_run(const struct bf_receiver_config *config,
 	bf_registry_set_rules(&r.registry, config);
 	pthread_mutex_init(&r.lock, NULL);
 	tell_engine();
+	tell_missing(config);
 	ret = set_up(&r, config, err);
 	if (!ret)
 		ret = bf_drop_privileges(err);
