@@ -152,6 +152,8 @@ untrackable() {
 	else
 		grep -q "$d2" "$test_tmp/out"
 	fi
+	expect_status 7 blkferry plan "$refused"
+	grep -q 'critical .*\[untrackable\]' "$test_tmp/out"
 	eq "$(whatever blkferry track "$refused" --json | head -n 1 | jq -r .error.code)" untrackable
 }
 

@@ -108,11 +108,10 @@ static void add(json_t *list, const char *what, const char *seen,
 					      "seen", seen, "text", text));
 }
 
-/* Track it for a moment. The refusal's words are what is to be told. */
+/* The refusal's words are what is to be told. */
 static int ask_module(int fd, json_t *list)
 {
 	char name[BLKFERRY_NAME_MAX + 1];
-	struct bf_tracker tracker;
 	struct bf_netlink *nl;
 	struct bf_error err;
 	int ret = bf_netlink_open(&nl, &err);
@@ -122,9 +121,7 @@ static int ask_module(int fd, json_t *list)
 		return 0;
 	}
 	snprintf(name, sizeof(name), "coverage-%ld", (long)getpid());
-	ret = bf_tracker_create(nl, fd, name, 0, false, &tracker, &err);
-	if (!ret)
-		ret = bf_tracker_delete(nl, tracker.id, &err);
+	ret = bf_tracker_try(nl, fd, name, &err);
 	bf_netlink_close(nl);
 	if (ret == -EOPNOTSUPP)
 		add(list, "this disk", "refused", err.text);

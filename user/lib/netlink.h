@@ -76,6 +76,10 @@ int bf_tracker_create(struct bf_netlink *nl, int dev_fd, const char *name,
 		      uint32_t granularity_bytes, bool all_dirty,
 		      struct bf_tracker *out, struct bf_error *err);
 int bf_tracker_delete(struct bf_netlink *nl, uint32_t id, struct bf_error *err);
+/* Would the module track it? It does, as @name, for a moment. -EOPNOTSUPP with
+ * @err: no, and what to track instead. */
+int bf_tracker_try(struct bf_netlink *nl, int dev_fd, const char *name,
+		   struct bf_error *err);
 int bf_tracker_get(struct bf_netlink *nl, uint32_t id, struct bf_tracker *out,
 		   struct bf_error *err);
 /* *trackers is malloc'ed, for the caller to free; NULL if there are none. */

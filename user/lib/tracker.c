@@ -153,6 +153,15 @@ int bf_tracker_delete(struct bf_netlink *nl, uint32_t id, struct bf_error *err)
 	return bf_request_run(&request, nl, NULL, NULL, err);
 }
 
+int bf_tracker_try(struct bf_netlink *nl, int dev_fd, const char *name,
+		   struct bf_error *err)
+{
+	struct bf_tracker tracker;
+	int ret = bf_tracker_create(nl, dev_fd, name, 0, false, &tracker, err);
+
+	return ret ? ret : bf_tracker_delete(nl, tracker.id, err);
+}
+
 int bf_tracker_get(struct bf_netlink *nl, uint32_t id, struct bf_tracker *out,
 		   struct bf_error *err)
 {

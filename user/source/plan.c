@@ -29,7 +29,7 @@ static const char *const severities[] = {
 static const char *const critical_checks[] = {
 	"module-missing", "module-unsigned",
 	"target-too-small", "cluster-filesystem", "spans-outside",
-	"external-journal", "covered-mount",
+	"external-journal", "covered-mount", "untrackable",
 };
 
 void bf_plan_add(struct bf_plan *plan, enum bf_severity severity,
@@ -150,7 +150,7 @@ int bf_plan_make(struct bf_plan *plan, const struct bf_job_config *config,
 	/* Before the disks: they are compared with the targets that it found. */
 	if (measure)
 		bf_plan_rates(plan, "");
-	bf_plan_disks(plan, "");
+	bf_plan_disks(plan, "", measure);
 	if (bf_holders_have_root(&plan->holders))
 		bf_plan_boot(plan, "", measure);
 	return bf_plan_override(plan, config->override, err);
@@ -227,6 +227,7 @@ static enum bf_code code_of(const char *check)
 		{ "spans-outside", BF_E_UNTRACKABLE },
 		{ "external-journal", BF_E_UNTRACKABLE },
 		{ "covered-mount", BF_E_UNTRACKABLE },
+		{ "untrackable", BF_E_UNTRACKABLE },
 		{ "target-too-small", BF_E_TOO_SMALL },
 	};
 

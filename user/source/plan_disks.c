@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/netlink.h"
 #include "lib/units.h"
 #include "source/holders_steps.h"
 #include "source/plan.h"
@@ -94,11 +95,33 @@ static void check_shared(struct bf_plan *plan, const struct bf_plan_disk *disk,
 }
 
 /*
+ * Return: false if there is no module to be asked. A job that starts need not ask:
+ * the next thing that it does is to track the disk.
+ */
+static bool ask_module(struct bf_plan *plan, const struct bf_plan_disk *disk)
+{
+	char name[BLKFERRY_NAME_MAX + 1];
+	struct bf_netlink *nl;
+	struct bf_error err;
+
+	if (bf_netlink_open(&nl, &err))
+		return false;
+	snprintf(name, sizeof(name), "plan-%ld", (long)getpid());
+	if (bf_tracker_try(nl, disk->fd, name, &err) == -EOPNOTSUPP)
+		bf_plan_add(plan, BF_SEVERITY_REFUSE, "untrackable", disk->name,
+			    "name the disks below it in the job instead", "%s",
+			    err.text);
+	bf_netlink_close(nl);
+	return true;
+}
+
+/*
  * What the tracker cannot see on this kind of disk. The module refuses what it
  * does not cover; this tells it before.
  */
 static void check_coverage(struct bf_plan *plan,
-			   const struct bf_plan_disk *disk, const char *path)
+			   const struct bf_plan_disk *disk, const char *path,
+			   bool ask)
 {
 	char name[64], dax[16] = "";
 	const char *last = strrchr(path, '/');
@@ -110,8 +133,8 @@ static void check_coverage(struct bf_plan *plan,
 			    "mount it without the option dax",
 			    "%s can be written through DAX, which passes by every tracker",
 			    disk->device);
-	if (!strncmp(name, "bcache", 6) || !strncmp(name, "drbd", 4) ||
-	    !strncmp(name, "rbd", 3))
+	if ((!ask || !ask_module(plan, disk)) && (!strncmp(name, "bcache", 6) ||
+	    !strncmp(name, "drbd", 4) || !strncmp(name, "rbd", 3)))
 		bf_plan_add(plan, BF_SEVERITY_WARNING, "coverage", disk->name,
 			    "name the disks below it in the job instead",
 			    "%s may be refused by the module", name);
@@ -130,7 +153,7 @@ static void add_content(struct bf_plan *plan, const struct bf_plan_disk *disk,
 }
 
 static void look_at_disk(struct bf_plan *plan, const struct bf_plan_disk *disk,
-			 const char *root)
+			 const char *root, bool ask)
 {
 	_cleanup_(cleanup_probe) blkid_probe probe = blkid_new_probe();
 	char path[PATH_MAX];
@@ -147,7 +170,7 @@ static void look_at_disk(struct bf_plan *plan, const struct bf_plan_disk *disk,
 	if (!sysfs_path(disk, root, path))
 		return;
 	check_shared(plan, disk, path);
-	check_coverage(plan, disk, path);
+	check_coverage(plan, disk, path, ask);
 }
 
 static void add_use(struct bf_plan *plan)
@@ -171,9 +194,9 @@ static void add_use(struct bf_plan *plan)
 			    "the job holds the root filesystem and does not say what becomes of this machine after the cutover");
 }
 
-void bf_plan_disks(struct bf_plan *plan, const char *root)
+void bf_plan_disks(struct bf_plan *plan, const char *root, bool ask)
 {
 	for (uint32_t i = 0; i < plan->nr_disks; i++)
-		look_at_disk(plan, &plan->disks[i], root);
+		look_at_disk(plan, &plan->disks[i], root, ask);
 	add_use(plan);
 }
