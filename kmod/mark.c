@@ -3,6 +3,7 @@
  * Mark: see mark.h.
  */
 #include "mark.h"
+#include "mistakes.h"
 
 static u64 end_of(const struct bf_range *range)
 {
@@ -58,6 +59,8 @@ u64 bf_mark_tracker(struct bf_tracker *tracker, struct bf_dirtymap *map,
 		bf_tracker_raise(tracker, BLKFERRY_REASON_OVERFLOW);
 	if (clipped.nr_sectors)
 		mark_clipped(tracker, map, &clipped);
+	if (bf_makes(MARK_FIRST))
+		bf_map_mark(map, 0, 0);
 	return clipped.nr_sectors;
 }
 

@@ -15,6 +15,7 @@ enum bf_mistake {
 	BF_MISTAKE_CLEAR_ALL,		/* a resync clears what came during it */
 	BF_MISTAKE_LOSE_TAGS,		/* what has no leaf is not walked */
 	BF_MISTAKE_LOSE_RETURNED,	/* what is given back is forgotten */
+	BF_MISTAKE_MARK_FIRST,		/* with a mark goes one of the first block */
 };
 
 #ifdef BF_MISTAKES

@@ -9,7 +9,9 @@
  * see it caught, and a disk on top through which it is changed. Out: the table of
  * operations by the state of the drain that they met, and one line of counts;
  * status 1 if the replica differs from the disk in the end, and then who wrote
- * what is missing.
+ * what is missing. Status 1 as well if blocks are marked that nothing touched,
+ * which is told where the disk that is changed is the tracked one: there alone
+ * places are the same.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -57,6 +59,9 @@ static struct drainer {
 	struct session now, old;
 	unsigned int nr_passes, nr_cut, nr_ends[NR_ENDS];
 	uint64_t copied_bytes, carried_blocks;
+	uint64_t *due;			/* may be marked, a bit a block; NULL: anything */
+	bool counts_marked;		/* the first generation, all dirty, is over */
+	uint64_t marked_blocks, unneeded_blocks;
 } drainer;
 
 void stop(const char *what, const struct bf_error *err)
@@ -69,6 +74,33 @@ void stop(const char *what, const struct bf_error *err)
 static void enter(struct drainer *d, enum state state)
 {
 	atomic_store(&d->oracle->state, state);
+}
+
+/* --- what may be marked ---------------------------------------------------------- */
+
+static bool is_due(const struct drainer *d, uint64_t block)
+{
+	return !d->due || d->due[block / 64] >> block % 64 & 1;
+}
+
+/* Blocks below @end are committed and not to come again. */
+static void forget_due(struct drainer *d, uint64_t end)
+{
+	if (!d->due)
+		return;
+	for (uint64_t block = 0; block < end; block++)
+		d->due[block / 64] &= ~(1ull << block % 64);
+}
+
+static void count_marked(struct drainer *d, const struct blkferry_extent *extent)
+{
+	uint64_t block = extent->sector * 512 / BLOCK_BYTES;
+	uint64_t end = (extent->sector + extent->nr_sectors) * 512;
+
+	for (; d->counts_marked && block * BLOCK_BYTES < end; block++) {
+		d->marked_blocks++;
+		d->unneeded_blocks += !is_due(d, block);
+	}
 }
 
 /* --- passes ------------------------------------------------------------------- */
@@ -97,6 +129,7 @@ static uint64_t copy_window(struct drainer *d, size_t nr_extents,
 			    uint64_t *sectors)
 {
 	for (size_t i = 0; i < nr_extents; i++) {
+		count_marked(d, &d->window.extents[i]);
 		copy_extent(d, &d->window.extents[i]);
 		*sectors += d->window.extents[i].nr_sectors;
 	}
@@ -139,8 +172,12 @@ static void begin(struct drainer *d, struct bf_drain *drain)
 	*drain = (struct bf_drain){ .fd = -1, .tracker_id = d->tracker.id };
 	wait_for_changes(d->oracle);
 	enter(d, AT_SWAP);
+	if (d->due)
+		take_touched(d->oracle, d->due);
 	if (bf_drain_begin(d->nl, drain, &d->disk, 1, &d->err))
 		stop("begin", &d->err);
+	if (d->due)
+		add_touched(d->oracle, d->due);
 	enter(d, OWNED);
 	d->nr_passes++;
 	d->carried_blocks += drain->carried_blocks;
@@ -163,6 +200,8 @@ static void finish(struct drainer *d, struct bf_drain *drain)
 	if (bf_drain_finish(d->nl, drain, d->tracker.nr_sectors,
 			    drain->nr_blocks, &drain->reasons, &d->err))
 		stop("final commit", &d->err);
+	forget_due(d, d->oracle->size_bytes / BLOCK_BYTES + 1);
+	d->counts_marked = d->due;
 	check_reasons(d, drain);
 	bf_drain_close(drain);
 }
@@ -175,6 +214,7 @@ static void commit_part(struct drainer *d, struct bf_drain *drain)
 
 	if (bf_drain_commit(d->nl, drain, through, &d->err))
 		stop("commit", &d->err);
+	forget_due(d, through * 512 / BLOCK_BYTES);
 }
 
 static void reconnect(struct drainer *d)
@@ -345,6 +385,16 @@ static bool is_doubted(struct drainer *d)
 	return doubted;
 }
 
+/* A mark that found no leaf stands for many blocks, all others for their own. */
+static bool is_overmarked(const struct drainer *d)
+{
+	if (!d->unneeded_blocks || d->tracker.stats[BLKFERRY_STAT_COARSE_MARKS])
+		return false;
+	printf("%" PRIu64 " blocks were marked that nothing had touched\n",
+	       d->unneeded_blocks);
+	return true;
+}
+
 /* --- all ------------------------------------------------------------------------ */
 
 static char *map_replica(uint64_t bytes)
@@ -355,6 +405,17 @@ static char *map_replica(uint64_t bytes)
 	if (replica == MAP_FAILED)
 		stop("replica", NULL);
 	return replica;
+}
+
+/* At first all is dirty. */
+static void expect_all(struct drainer *d)
+{
+	size_t bytes = touched_words(d->oracle) * sizeof(*d->due);
+
+	d->due = malloc(bytes);
+	if (!d->due)
+		stop("memory", NULL);
+	memset(d->due, 0xff, bytes);
 }
 
 static void prepare(struct drainer *d, const char *path)
@@ -382,6 +443,20 @@ static enum mistake find_mistake(const char *name)
 	_exit(2);
 }
 
+static void print_counts(const struct drainer *d, uint64_t differing)
+{
+	printf("differing %" PRIu64 " passes %u", differing, d->nr_passes);
+	for (int i = 0; i < NR_ENDS; i++)
+		printf(" %s %u", end_names[i], d->nr_ends[i]);
+	printf(" broken-off %u copied %" PRIu64 " KiB new %" PRIu64 " KiB carried %" PRIu64
+	       " late %" PRIu64, d->nr_cut, d->copied_bytes >> 10,
+	       d->tracker.stats[BLKFERRY_STAT_NEW_BLOCKS] * BLOCK_BYTES >> 10,
+	       d->carried_blocks, d->tracker.stats[BLKFERRY_STAT_LATE]);
+	printf(" marked %" PRIu64 " unneeded %" PRIu64 " coarse %" PRIu64 "\n",
+	       d->marked_blocks, d->unneeded_blocks,
+	       d->tracker.stats[BLKFERRY_STAT_COARSE_MARKS]);
+}
+
 int main(int argc, char **argv)
 {
 	struct drainer *d = &drainer;
@@ -396,6 +471,8 @@ int main(int argc, char **argv)
 	d->seed = strtoul(argv[2], NULL, 0);
 	d->oracle = oracle_new(argv[argc > 5 ? 5 : 1], d->seed, strtoul(argv[3], NULL, 0));
 	prepare(d, argv[1]);
+	if (argc <= 5)
+		expect_all(d);
 	start_changes(d->oracle);
 	while (changes_go_on(d->oracle))
 		pass(d);
@@ -404,14 +481,9 @@ int main(int argc, char **argv)
 	drain_the_rest(d);
 	differing = differing_blocks(d);
 	bad = differing || is_doubted(d);
+	bad |= is_overmarked(d);
 	bad |= !print_cells(d->oracle);
-	printf("differing %" PRIu64 " passes %u", differing, d->nr_passes);
-	for (int i = 0; i < NR_ENDS; i++)
-		printf(" %s %u", end_names[i], d->nr_ends[i]);
-	printf(" broken-off %u copied %" PRIu64 " KiB new %" PRIu64 " KiB carried %" PRIu64
-	       " late %" PRIu64 "\n", d->nr_cut, d->copied_bytes >> 10,
-	       d->tracker.stats[BLKFERRY_STAT_NEW_BLOCKS] * BLOCK_BYTES >> 10,
-	       d->carried_blocks, d->tracker.stats[BLKFERRY_STAT_LATE]);
+	print_counts(d, differing);
 	if (bf_tracker_delete(d->nl, d->tracker.id, &d->err))
 		stop("untrack", &d->err);
 	return bad ? 1 : 0;

@@ -36,6 +36,14 @@ bool changes_go_on(struct oracle *oracle);
 /* Until an operation is under way that will change the disk. */
 void wait_for_changes(struct oracle *oracle);
 void join_changes(struct oracle *oracle);
+/*
+ * What may be marked, a bit a block. Around a begin: what was changed before it
+ * is taken out with take_touched(), what was changed while it ran is added with
+ * add_touched(). A change that is under way stays in for the next begin.
+ */
+void take_touched(struct oracle *oracle, uint64_t *bits);
+void add_touched(struct oracle *oracle, uint64_t *bits);
+size_t touched_words(const struct oracle *oracle);
 /* Return: true if every cell that should be filled is. */
 bool print_cells(const struct oracle *oracle);
 /* Who wrote a sector, as words. */

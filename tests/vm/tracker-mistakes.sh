@@ -33,7 +33,7 @@ late() {
 
 # In the order of kmod/mistakes.h.
 kernel_mistakes=(none no-carry one-range any-generation clear-all lose-tags
-	lose-returned)
+	lose-returned mark-first)
 
 number_of() {
 	local i
@@ -57,7 +57,7 @@ caught() {
 		whatever oracle "$disk" "$seed" "$MISTAKE_OPS" "${2:-none}" \
 			${on_top:+"$on_top"} >"$test_tmp/said"
 		cat "$test_tmp/said"
-		if grep -qE '^(missed|differing [1-9]|the walk and its trailer differ)' \
+		if grep -qE '^(missed|differing [1-9]|the walk and its trailer differ|[0-9]+ blocks were marked)' \
 			"$test_tmp/said"; then
 			echo "caught by seed $seed"
 			return
@@ -97,6 +97,7 @@ run_case "a commit of another generation is caught" by_the_module any-generation
 run_case "a reason cleared though raised again is caught" by_the_module clear-all scsi
 run_case "a tagged word lost is caught" by_the_module lose-tags virtio leaves_max_bytes=0
 run_case "a generation lost on its return is caught" by_the_module lose-returned virtio
+run_case "a mark of what nothing touched is caught" by_the_module mark-first scsi
 run_case "a commit before the copy is caught" by_the_consumer commit-before-copy
 run_case "a walk taken for whole is caught" by_the_consumer short-walk
 run_case "a late write of a session given up is caught" by_the_consumer late-write

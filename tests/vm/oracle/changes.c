@@ -63,7 +63,7 @@ struct writer {
 	aio_context_t aio;
 	char *data;
 	uint64_t number;
-	uint64_t at, length;		/* under way; of the lock */
+	uint64_t at, length;		/* under way; by lock */
 	uint64_t cells[NR_KINDS][NR_STATES];
 	uint64_t unsupported[NR_KINDS];
 };
@@ -75,7 +75,9 @@ struct writers {
 	atomic_uint nr_running;
 	atomic_uint nr_changing;		/* operations under way */
 	bool is_mirror;
-	pthread_mutex_t lock;		/* for places */
+	uint64_t *touched;		/* by lock: a bit a block, until taken */
+	uint64_t *buffered;		/* by lock: written back who knows when */
+	pthread_mutex_t lock;
 	pthread_cond_t place_is_left;
 	struct writer each[NR_WRITERS];
 };
@@ -238,21 +240,29 @@ static bool is_taken(struct writers *all, uint64_t at, uint64_t length)
 	return false;
 }
 
+static void touch(uint64_t *bits, uint64_t at, uint64_t length)
+{
+	uint64_t end = length ? (at + length - 1) / BLOCK_BYTES + 1 : 0;
+
+	for (uint64_t block = at / BLOCK_BYTES; block < end; block++)
+		bits[block / 64] |= 1ull << block % 64;
+}
+
 /*
  * Writes to one place at the same time leave the sides of a mirror different,
  * and then it depends on the side which of them is read.
  */
-static void take_place(struct writer *w, uint64_t at, uint64_t length)
+static void take_place(struct writer *w, enum kind kind, uint64_t at,
+		       uint64_t length)
 {
 	struct writers *all = w->oracle->writers;
 
-	if (!all->is_mirror)
-		return;
 	pthread_mutex_lock(&all->lock);
-	while (is_taken(all, at, length))
+	while (all->is_mirror && is_taken(all, at, length))
 		pthread_cond_wait(&all->place_is_left, &all->lock);
 	w->at = at;
 	w->length = length;
+	touch(kind == BUFFERED ? all->buffered : all->touched, at, length);
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -282,9 +292,10 @@ static void change(struct writer *w)
 
 	w->number++;
 	stamp(w, kind, at, length);
-	take_place(w, at, length);
-	if (writes(kind))
+	if (writes(kind)) {
+		take_place(w, kind, at, length);
 		atomic_fetch_add(&all->nr_changing, 1);
+	}
 	before = atomic_load(&w->oracle->state);
 	done = make(w, kind, at, length);
 	count(w, kind, before, atomic_load(&w->oracle->state));
@@ -329,6 +340,10 @@ struct oracle *oracle_new(const char *path, unsigned int seed,
 	pthread_mutex_init(&all->lock, NULL);
 	pthread_cond_init(&all->place_is_left, NULL);
 	all->nr_operations = (nr_operations + NR_WRITERS - 1) / NR_WRITERS;
+	all->touched = calloc(touched_words(oracle), sizeof(*all->touched));
+	all->buffered = calloc(touched_words(oracle), sizeof(*all->buffered));
+	if (!all->touched || !all->buffered)
+		stop("memory", NULL);
 	return oracle;
 }
 
@@ -381,6 +396,38 @@ void join_changes(struct oracle *oracle)
 {
 	for (unsigned int n = 0; n < NR_WRITERS; n++)
 		pthread_join(oracle->writers->each[n].thread, NULL);
+}
+
+size_t touched_words(const struct oracle *oracle)
+{
+	return oracle->writers->size_bytes / BLOCK_BYTES / 64 + 1;
+}
+
+static void or_touched(const struct oracle *oracle, uint64_t *bits)
+{
+	const struct writers *all = oracle->writers;
+
+	for (size_t i = 0; i < touched_words(oracle); i++)
+		bits[i] |= all->touched[i] | all->buffered[i];
+}
+
+void add_touched(struct oracle *oracle, uint64_t *bits)
+{
+	pthread_mutex_lock(&oracle->writers->lock);
+	or_touched(oracle, bits);
+	pthread_mutex_unlock(&oracle->writers->lock);
+}
+
+void take_touched(struct oracle *oracle, uint64_t *bits)
+{
+	struct writers *all = oracle->writers;
+
+	pthread_mutex_lock(&all->lock);
+	or_touched(oracle, bits);
+	memset(all->touched, 0, touched_words(oracle) * sizeof(*bits));
+	for (unsigned int n = 0; n < NR_WRITERS; n++)
+		touch(all->touched, all->each[n].at, all->each[n].length);
+	pthread_mutex_unlock(&all->lock);
 }
 
 static uint64_t cell(const struct writers *all, int kind, int state)
