@@ -142,7 +142,7 @@ static void add(struct bf_disk *disk, struct bio *bio,
 		bf_mark_again(disk, &old);
 }
 
-static void submitted(struct bf_disk *disk, struct bio *bio)
+static noinline void submitted(struct bf_disk *disk, struct bio *bio)
 {
 	struct change change;
 
@@ -163,6 +163,29 @@ static void submitted(struct bf_disk *disk, struct bio *bio)
 	bf_mark_disk(disk, &change.range, change.kind, false);
 }
 
+/* A write whose end is traced, and that has no children: most changes. */
+static __always_inline bool is_plain_write(struct bio *bio)
+{
+	return bio_op(bio) == REQ_OP_WRITE &&
+	       !(BF_CHAINED_BIO_HIDES &&
+		 (bio_flagged(bio, BIO_CHAIN) || end_is_hidden(bio)));
+}
+
+/* Return: false if it takes more than that; nothing is done then. */
+static __always_inline bool write_submitted(struct bf_disk *disk,
+					    struct bio *bio)
+{
+	u64 sector = bio->bi_iter.bi_sector;
+	u64 nr_sectors = bio->bi_iter.bi_size >> SECTOR_SHIFT;
+
+	if (unlikely(!is_plain_write(bio) || !nr_sectors ||
+		     !bf_inflight_add_fast(disk->inflight, bio, sector,
+					   nr_sectors)))
+		return false;
+	bf_written(disk, sector, nr_sectors);
+	return true;
+}
+
 static void bio_queued(void *data, BF_BIO_QUEUE_ARG struct bio *bio)
 {
 	struct bf_disk *disk;
@@ -171,7 +194,7 @@ static void bio_queued(void *data, BF_BIO_QUEUE_ARG struct bio *bio)
 		return;
 	rcu_read_lock_sched_notrace();
 	disk = bf_disk_find(bf_bio_queue(bio));
-	if (disk && disk->inflight)
+	if (disk && disk->inflight && !write_submitted(disk, bio))
 		submitted(disk, bio);
 	rcu_read_unlock_sched_notrace();
 }
@@ -292,7 +315,7 @@ static bool is_piece(const struct bf_disk *disk, struct bio *bio)
 }
 
 /* Was not in the table, and is no piece of what is. */
-static void ended_late(struct bf_disk *disk, struct bio *bio)
+static noinline void ended_late(struct bf_disk *disk, struct bio *bio)
 {
 	struct change change;
 
@@ -306,7 +329,7 @@ static void ended_late(struct bf_disk *disk, struct bio *bio)
 	bf_count_disk(disk, BF_COUNT_LATE);
 }
 
-static void ended(struct bf_disk *disk, struct bio *bio)
+static noinline void ended(struct bf_disk *disk, struct bio *bio)
 {
 	if (bf_inflight_remove(disk->inflight, bio)) {
 		if (bio->bi_status)
@@ -330,10 +353,16 @@ static void bio_completed(void *data, struct request_queue *queue,
 		return;
 	rcu_read_lock_sched_notrace();
 	disk = bf_disk_find(queue);
-	if (disk && disk->inflight)
-		ended(disk, bio);
-	else if (disk && disk->kind == BF_DISK_NVME_HEAD)
+	if (!disk)
+		goto out;
+	if (disk->inflight) {
+		if (unlikely(bio->bi_status ||
+			     !bf_inflight_remove_fast(disk->inflight, bio)))
+			ended(disk, bio);
+	} else if (disk->kind == BF_DISK_NVME_HEAD) {
 		ended_late(disk, bio);
+	}
+out:
 	rcu_read_unlock_sched_notrace();
 }
 

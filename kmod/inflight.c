@@ -2,18 +2,16 @@
 /*
  * In-flight table: see inflight.h.
  */
-#include <linux/compiler.h>
-#include <linux/hash.h>
 #include <linux/mm.h>
 #include <linux/spinlock.h>
 
 #include "inflight.h"
 
-#define SHARD_BITS	4
-#define BUCKET_BITS	9
+#define SHARD_BITS	4	/* less than BF_GROUP_BITS: a group has one */
+#define BUCKET_BITS	8
 #define NR_SHARDS	(1u << SHARD_BITS)
 #define NR_BUCKETS	(1u << BUCKET_BITS)
-#define NR_ENTRIES	512u
+#define NR_ENTRIES	256u
 #define NONE		NR_ENTRIES
 
 struct entry {
@@ -25,19 +23,14 @@ struct entry {
 	bool to_end;
 };
 
-struct shard {
-	raw_spinlock_t lock;	/* for all that follows */
+struct bf_shard {
+	raw_spinlock_t lock;	/* for all that follows, and its groups' numbers */
 	u16 free;
-	u16 nr_used;		/* also read without the lock, as a hint */
 	u16 heads[NR_BUCKETS];
 	struct entry entries[NR_ENTRIES];
 };
 
-struct bf_inflight {
-	struct shard shards[NR_SHARDS];
-};
-
-static void shard_init(struct shard *shard)
+static void shard_init(struct bf_shard *shard)
 {
 	unsigned int i;
 
@@ -61,6 +54,11 @@ struct bf_inflight *bf_inflight_new(void)
 
 	if (!table)
 		return NULL;
+	table->shards = kvzalloc(NR_SHARDS * sizeof(*table->shards), GFP_KERNEL);
+	if (!table->shards) {
+		kvfree(table);
+		return NULL;
+	}
 	for (i = 0; i < NR_SHARDS; i++)
 		shard_init(&table->shards[i]);
 	return table;
@@ -74,6 +72,8 @@ struct bf_inflight *bf_inflight_new(void)
  */
 void bf_inflight_free(struct bf_inflight *table)
 {
+	if (table)
+		kvfree(table->shards);
 	kvfree(table);
 }
 
@@ -82,18 +82,64 @@ static u32 key_hash(const void *key)
 	return hash_ptr(key, SHARD_BITS + BUCKET_BITS);
 }
 
-static struct shard *shard_of(struct bf_inflight *table, const void *key)
+static struct bf_shard *shard_of(struct bf_inflight *table, const void *key)
 {
 	return &table->shards[key_hash(key) >> BUCKET_BITS];
 }
 
-static u16 *head_of(struct shard *shard, const void *key)
+static u16 *head_of(struct bf_shard *shard, const void *key)
 {
 	return &shard->heads[key_hash(key) % NR_BUCKETS];
 }
 
+static u16 *nr_of_group(struct bf_inflight *table, const void *key)
+{
+	return &table->nr_in_shard[hash_ptr(key, BF_GROUP_BITS)];
+}
+
+static struct bf_slot *slot_of(struct bf_inflight *table, const void *bio)
+{
+	return &table->slots[hash_ptr(bio, BF_SLOT_BITS)];
+}
+
+/* Return: false if nothing is in the slot that was there all the while. */
+static bool slot_range(const struct bf_slot *slot, struct bf_range *range)
+{
+	/* Both pair with bf_inflight_add_fast(): seq is as old as the bio, or older. */
+	unsigned long seq = smp_load_acquire(&slot->seq);
+	const void *bio = smp_load_acquire(&slot->bio);
+
+	if (!bio || bio == BF_SLOT_TAKEN)
+		return false;
+	*range = (struct bf_range){
+		.sector = READ_ONCE(slot->sector),
+		.nr_sectors = READ_ONCE(slot->nr_sectors),
+	};
+	smp_rmb();	/* pairs with bf_inflight_add_fast() */
+	return READ_ONCE(slot->seq) == seq;
+}
+
+/* Of a bio that is not about to end. Return: false if it is not in its slot. */
+static bool slot_of_bio_range(struct bf_inflight *table, const void *bio,
+			      struct bf_range *range)
+{
+	const struct bf_slot *slot = slot_of(table, bio);
+
+	return READ_ONCE(slot->bio) == bio && slot_range(slot, range);
+}
+
+/* By who submits or ends the bio. Return: false if it is not in its slot. */
+static bool slot_take_out(struct bf_inflight *table, const void *bio,
+			  struct bf_range *range)
+{
+	if (!slot_of_bio_range(table, bio, range))
+		return false;
+	smp_store_release(&slot_of(table, bio)->bio, NULL);
+	return true;
+}
+
 /* The next entry of a key from @at on, its own or those of its children. */
-static struct entry *entry_find(struct shard *shard, u16 at, const void *key,
+static struct entry *entry_find(struct bf_shard *shard, u16 at, const void *key,
 				bool child)
 {
 	for (; at != NONE; at = shard->entries[at].next) {
@@ -105,9 +151,11 @@ static struct entry *entry_find(struct shard *shard, u16 at, const void *key,
 	return NULL;
 }
 
-static bool entry_new(struct shard *shard, const void *key,
+static bool entry_new(struct bf_inflight *table, const void *key,
 		      const struct bf_range *range, bool child)
 {
+	struct bf_shard *shard = shard_of(table, key);
+	u16 *nr = nr_of_group(table, key);
 	u16 *head = head_of(shard, key);
 	u16 at = shard->free;
 
@@ -123,7 +171,7 @@ static bool entry_new(struct shard *shard, const void *key,
 		.to_end = range->to_end,
 	};
 	*head = at;
-	WRITE_ONCE(shard->nr_used, shard->nr_used + 1);
+	WRITE_ONCE(*nr, *nr + 1);
 	return true;
 }
 
@@ -150,7 +198,7 @@ static struct bf_range entry_range(const struct entry *entry)
 bool bf_inflight_add(struct bf_inflight *table, const void *bio,
 		     const struct bf_range *range, struct bf_range *old)
 {
-	struct shard *shard = shard_of(table, bio);
+	struct bf_shard *shard = shard_of(table, bio);
 	struct entry *entry;
 	unsigned long flags;
 	bool added = true;
@@ -164,7 +212,11 @@ bool bf_inflight_add(struct bf_inflight *table, const void *bio,
 		entry->nr_sectors = range->nr_sectors;
 		entry->to_end = range->to_end;
 	} else {
-		added = entry_new(shard, bio, range, false);
+		slot_take_out(table, bio, old);
+		added = (!range->to_end &&
+			 bf_slot_take(slot_of(table, bio), bio, range->sector,
+				      range->nr_sectors)) ||
+			entry_new(table, bio, range, false);
 	}
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
 	return added;
@@ -192,7 +244,7 @@ static bool entry_extend(struct entry *entry, const struct bf_range *range)
 bool bf_inflight_add_child(struct bf_inflight *table, const void *parent,
 			   const struct bf_range *range)
 {
-	struct shard *shard = shard_of(table, parent);
+	struct bf_shard *shard = shard_of(table, parent);
 	struct entry *entry;
 	unsigned long flags;
 	bool added;
@@ -201,35 +253,39 @@ bool bf_inflight_add_child(struct bf_inflight *table, const void *parent,
 	entry = entry_find(shard, *head_of(shard, parent), parent, true);
 	added = entry && entry_extend(entry, range);
 	if (!added)
-		added = entry_new(shard, parent, range, true);
+		added = entry_new(table, parent, range, true);
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
 	return added;
 }
 
-static void entry_free(struct shard *shard, u16 *link)
+static void entry_free(struct bf_inflight *table, struct bf_shard *shard,
+		       u16 *link)
 {
 	u16 at = *link;
 	struct entry *entry = &shard->entries[at];
+	u16 *nr = nr_of_group(table, entry->key);
 
 	*link = entry->next;
 	entry->key = NULL;
 	entry->next = shard->free;
 	shard->free = at;
-	WRITE_ONCE(shard->nr_used, shard->nr_used - 1);
+	WRITE_ONCE(*nr, *nr - 1);
 }
 
 /*
  * Takes the next entry of a key out of its bucket, from *link on; *link is then
  * where to go on. Return: false if there is none.
  */
-static bool entry_take(struct shard *shard, u16 **link, const void *key,
+static bool entry_take(struct bf_inflight *table, u16 **link, const void *key,
 		       bool only_children, struct entry *taken)
 {
+	struct bf_shard *shard = shard_of(table, key);
+
 	for (; **link != NONE; *link = &shard->entries[**link].next) {
 		*taken = shard->entries[**link];
 		if (taken->key != key || (only_children && !taken->child))
 			continue;
-		entry_free(shard, *link);
+		entry_free(table, shard, *link);
 		return true;
 	}
 	return false;
@@ -247,14 +303,14 @@ static bool entry_take(struct shard *shard, u16 **link, const void *key,
 bool bf_inflight_take_child(struct bf_inflight *table, const void *parent,
 			    struct bf_range *range)
 {
-	struct shard *shard = shard_of(table, parent);
+	struct bf_shard *shard = shard_of(table, parent);
 	u16 *link = head_of(shard, parent);
 	struct entry taken;
 	unsigned long flags;
 	bool found;
 
 	raw_spin_lock_irqsave(&shard->lock, flags);
-	found = entry_take(shard, &link, parent, true, &taken);
+	found = entry_take(table, &link, parent, true, &taken);
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
 	if (found)
 		*range = entry_range(&taken);
@@ -271,7 +327,7 @@ bool bf_inflight_take_child(struct bf_inflight *table, const void *parent,
  */
 bool bf_inflight_has_child(struct bf_inflight *table, const void *parent)
 {
-	struct shard *shard = shard_of(table, parent);
+	struct bf_shard *shard = shard_of(table, parent);
 	unsigned long flags;
 	bool has;
 
@@ -282,14 +338,15 @@ bool bf_inflight_has_child(struct bf_inflight *table, const void *parent)
 }
 
 /* Of a range of nothing the sector before it counts: it is what was behind it. */
-static bool lies_within(const struct bf_range *range, const struct entry *entry)
+static bool lies_within(const struct bf_range *range,
+			const struct bf_range *whole)
 {
-	u64 before = range->sector - entry->sector;
+	u64 before = range->sector - whole->sector;
 
-	if (range->sector < entry->sector ||
-	    range->nr_sectors > entry->nr_sectors)
+	if (range->sector < whole->sector ||
+	    range->nr_sectors > whole->nr_sectors)
 		return false;
-	return before <= entry->nr_sectors - range->nr_sectors &&
+	return before <= whole->nr_sectors - range->nr_sectors &&
 	       (range->nr_sectors || before);
 }
 
@@ -305,16 +362,21 @@ static bool lies_within(const struct bf_range *range, const struct entry *entry)
 bool bf_inflight_covers(struct bf_inflight *table, const void *bio,
 			const struct bf_range *range)
 {
-	struct shard *shard = shard_of(table, bio);
-	struct entry *entry;
+	struct bf_shard *shard = shard_of(table, bio);
+	const struct entry *entry;
+	struct bf_range whole;
 	unsigned long flags;
-	bool covers;
+	bool found;
 
+	if (slot_of_bio_range(table, bio, &whole))
+		return lies_within(range, &whole);
 	raw_spin_lock_irqsave(&shard->lock, flags);
 	entry = entry_find(shard, *head_of(shard, bio), bio, false);
-	covers = entry && lies_within(range, entry);
+	found = entry;
+	if (entry)
+		whole = entry_range(entry);
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
-	return covers;
+	return found && lies_within(range, &whole);
 }
 
 /**
@@ -327,17 +389,34 @@ bool bf_inflight_covers(struct bf_inflight *table, const void *bio,
  */
 bool bf_inflight_remove(struct bf_inflight *table, const void *bio)
 {
-	struct shard *shard = shard_of(table, bio);
+	struct bf_shard *shard = shard_of(table, bio);
 	u16 *link = head_of(shard, bio);
+	struct bf_range range;
 	struct entry taken;
 	unsigned long flags;
-	bool found = false;
+	bool found;
 
 	raw_spin_lock_irqsave(&shard->lock, flags);
-	while (entry_take(shard, &link, bio, false, &taken))
+	found = slot_take_out(table, bio, &range);
+	while (entry_take(table, &link, bio, false, &taken))
 		found |= !taken.child;
 	raw_spin_unlock_irqrestore(&shard->lock, flags);
 	return found;
+}
+
+/* Up to @max ranges of a shard from *at on. */
+static unsigned int shard_next(struct bf_shard *shard, unsigned int *at,
+			       struct bf_range *ranges, unsigned int max)
+{
+	unsigned int nr = 0;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&shard->lock, flags);
+	for (; nr < max && *at < NR_ENTRIES; ++*at)
+		if (shard->entries[*at].key)
+			ranges[nr++] = entry_range(&shard->entries[*at]);
+	raw_spin_unlock_irqrestore(&shard->lock, flags);
+	return nr;
 }
 
 /**
@@ -358,20 +437,15 @@ unsigned int bf_inflight_next(struct bf_inflight *table, unsigned int *cursor,
 {
 	unsigned int nr = 0;
 
-	while (!nr && *cursor < NR_SHARDS * NR_ENTRIES) {
-		struct shard *shard = &table->shards[*cursor / NR_ENTRIES];
-		unsigned long flags;
+	for (; nr < max && *cursor < BF_NR_SLOTS; ++*cursor)
+		nr += slot_range(&table->slots[*cursor], &ranges[nr]);
+	while (!nr && *cursor < BF_NR_SLOTS + NR_SHARDS * NR_ENTRIES) {
+		unsigned int at = (*cursor - BF_NR_SLOTS) % NR_ENTRIES;
+		unsigned int base = *cursor - at;
 
-		raw_spin_lock_irqsave(&shard->lock, flags);
-		do {
-			const struct entry *entry =
-				&shard->entries[*cursor % NR_ENTRIES];
-
-			if (entry->key)
-				ranges[nr++] = entry_range(entry);
-			++*cursor;
-		} while (nr < max && *cursor % NR_ENTRIES);
-		raw_spin_unlock_irqrestore(&shard->lock, flags);
+		nr = shard_next(&table->shards[(base - BF_NR_SLOTS) / NR_ENTRIES],
+				&at, ranges, max);
+		*cursor = base + at;
 	}
 	return nr;
 }
@@ -388,8 +462,10 @@ unsigned int bf_inflight_nr(const struct bf_inflight *table)
 	unsigned int nr = 0;
 	unsigned int i;
 
-	for (i = 0; i < NR_SHARDS; i++)
-		nr += READ_ONCE(table->shards[i].nr_used);
+	for (i = 0; i < BF_NR_SLOTS; i++)
+		nr += !!READ_ONCE(table->slots[i].bio);
+	for (i = 0; i < BF_NR_GROUPS; i++)
+		nr += READ_ONCE(table->nr_in_shard[i]);
 	return nr;
 }
 
@@ -401,5 +477,6 @@ unsigned int bf_inflight_nr(const struct bf_inflight *table)
  */
 size_t bf_inflight_bytes(void)
 {
-	return sizeof(struct bf_inflight);
+	return sizeof(struct bf_inflight) +
+	       NR_SHARDS * sizeof(struct bf_shard);
 }

@@ -101,6 +101,29 @@ void bf_count_change(struct bf_dirtymap *map, enum bf_count kind,
 }
 
 /**
+ * bf_written_slow() - bf_written() for what needs more than a look
+ * @disk: the disk
+ * @tracker: its first tracker that has not counted the write
+ * @sector: where
+ * @nr_sectors: how much
+ *
+ * Context: Any, in an RCU read section.
+ */
+void bf_written_slow(struct bf_disk *disk, struct bf_tracker *tracker,
+		     u64 sector, u64 nr_sectors)
+{
+	struct bf_range range = { .sector = sector, .nr_sectors = nr_sectors };
+
+	list_for_each_entry_from_rcu(tracker, &disk->trackers, disk_node) {
+		struct bf_dirtymap *map = rcu_dereference_sched(tracker->active);
+		u64 nr = bf_mark_tracker(tracker, map, &range);
+
+		if (nr)
+			bf_count_write(map, nr);
+	}
+}
+
+/**
  * bf_mark_disk() - an operation changed a range
  * @disk: the disk
  * @range: the range

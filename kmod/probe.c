@@ -186,22 +186,6 @@ static noinline void unusual_completed(struct request *rq,
 	rcu_read_unlock_sched_notrace();
 }
 
-/* From a tracker on to the last one of its disk. */
-static noinline void written_slow(struct bf_disk *disk,
-				  struct bf_tracker *tracker,
-				  u64 sector, u64 nr_sectors)
-{
-	struct bf_range range = { .sector = sector, .nr_sectors = nr_sectors };
-
-	list_for_each_entry_from_rcu(tracker, &disk->trackers, disk_node) {
-		struct bf_dirtymap *map = rcu_dereference_sched(tracker->active);
-		u64 nr = bf_mark_tracker(tracker, map, &range);
-
-		if (nr)
-			bf_count_write(map, nr);
-	}
-}
-
 static noinline void written_by_path(const struct request_queue *queue,
 				     u64 sector, u64 nr_sectors)
 {
@@ -212,50 +196,21 @@ static noinline void written_by_path(const struct request_queue *queue,
 		bf_mark_disk(disk, &range, BF_COUNT_PLAIN, false);
 }
 
-/* Return: false if the tracker needs more than a look; nothing is done then. */
-static __always_inline bool written_fast(struct bf_tracker *tracker,
-					 u64 sector, u64 nr_sectors)
-{
-	struct bf_dirtymap *map = rcu_dereference_sched(tracker->active);
-	u64 first = sector - tracker->start_sector;
-	u64 last = first + nr_sectors - 1;
-
-	/* Wraps where the range is empty or begins before the tracked one. */
-	if (unlikely(last >= tracker->nr_sectors || last < first))
-		return false;
-	if (!bf_map_is_marked(map, first >> tracker->block_shift,
-			      last >> tracker->block_shift))
-		return false;
-	bf_count_write(map, nr_sectors);
-	return true;
-}
-
 /*
- * The path of nearly all writes: to blocks that are dirty already. It calls
- * nothing, so that no register needs saving, and anything else leaves it.
- *
  * Disabled preemption is the RCU read section: synchronize_rcu() waits for it
  * too, and it costs three instructions where rcu_read_lock() costs fifteen.
  */
 static __always_inline void written(struct request_queue *queue,
 				    u64 sector, u64 nr_sectors)
 {
-	struct bf_tracker *tracker;
 	struct bf_disk *disk;
 
 	rcu_read_lock_sched_notrace();
 	disk = bf_disk_find(queue);
-	if (!disk) {
+	if (likely(disk))
+		bf_written(disk, sector, nr_sectors);
+	else if (READ_ONCE(bf_nr_aliases))
 		written_by_path(queue, sector, nr_sectors);
-		goto out;
-	}
-	list_for_each_entry_rcu(tracker, &disk->trackers, disk_node) {
-		if (unlikely(!written_fast(tracker, sector, nr_sectors))) {
-			written_slow(disk, tracker, sector, nr_sectors);
-			break;
-		}
-	}
-out:
 	rcu_read_unlock_sched_notrace();
 }
 

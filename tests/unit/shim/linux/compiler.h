@@ -15,5 +15,9 @@
 /* Acquire: the kernel relies on address dependencies, which C has no word for. */
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define WRITE_ONCE(x, value)	__atomic_store_n(&(x), value, __ATOMIC_RELAXED)
+#define smp_load_acquire(at)	__atomic_load_n(at, __ATOMIC_ACQUIRE)
+#define smp_store_release(at, value)	__atomic_store_n(at, value, __ATOMIC_RELEASE)
+#define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
+#define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
 
 #endif /* BF_SHIM_COMPILER_H */
