@@ -7,6 +7,7 @@
  * are chained to, however long the chain.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "inflight.h"
@@ -204,13 +205,16 @@ static void orphans(void)
 	expect(0, 0);
 }
 
+static atomic_bool walked;
+
 static void *come_and_go(void *arg)
 {
 	unsigned int first = *(unsigned int *)arg;
 	struct bf_range old;
 
-	for (unsigned int i = 0; i < 200000; i++) {
-		const void *bio = &bios[first + i % 100];
+	for (unsigned int i = 0; !atomic_load(&walked); i++) {
+		/* by turns many, and one that changes under the eyes of a walk */
+		const void *bio = &bios[first + (i % 20000 < 1000 ? i % 100 : 0)];
 
 		if (add_any(bio, i, i % 1000, &old) && !remove_any(bio))
 			abort();
@@ -246,8 +250,9 @@ static void threads(void)
 		check(add(i, i, 1000000));
 	for (int i = 0; i < 3; i++)
 		check(!pthread_create(&thread[i], NULL, come_and_go, &first[i]));
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 2000; i++)
 		check_eq(staying(), 500);
+	atomic_store(&walked, true);
 	for (int i = 0; i < 3; i++)
 		pthread_join(thread[i], NULL);
 	expect(500, 500000000);
