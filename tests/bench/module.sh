@@ -68,7 +68,7 @@ bench_cores() {
 	emit tracked_write_ratio_two_cores \
 		"$(median $(awk '{ printf "%.3f ", $2 / $1 }' <<<"$turns"))" null \
 		"IOPS tracked / untracked" \
-		"{\"ratios\":[$(awk '{ printf "%s%.3f", NR > 1 ? "," : "", $2 / $1 }' <<<"$turns")],\"untracked_iops\":$(median $(awk '{ print $1 }' <<<"$turns"))}"
+		"{\"ratios\":[$(awk '{ printf "%s%.3f", (NR > 1 ? "," : ""), $2 / $1 }' <<<"$turns")],\"untracked_iops\":$(median $(awk '{ print $1 }' <<<"$turns"))}"
 }
 
 bench_walk() {

@@ -38,7 +38,7 @@ resync() {
 # Over TLS; what is sent is the differing blocks, the rest is questions. Digests
 # come the other way: 16 bytes for each 4 KiB.
 bench_digests() {
-	local round ours="" sums="" wire raw digests
+	local round ours="" sums="" wire raw data digests
 	make_content "$source" "$mib"
 	cp "$source" "$target"
 	for ((round = 1; round <= rounds; round++)); do
@@ -48,6 +48,7 @@ bench_digests() {
 		ours+="$seconds "
 		wire=$(jq .wire_bytes "$bench_tmp/timed.out")
 		raw=$(jq .last_pass.raw_bytes "$bench_tmp/timed.out")
+		data=$(jq .last_pass.data_bytes "$bench_tmp/timed.out")
 		stop_receiver
 		cmp "$source" "$target"
 		timed both_sums
@@ -57,8 +58,9 @@ bench_digests() {
 	# shellcheck disable=SC2086  # numbers
 	emit resync_vs_sha256 "$(calc "$(median $ours) / $(median $sums)")" 0.7 "ratio of times" \
 		"{\"seconds\":$(median $ours),\"sha256_seconds\":$(median $sums),\"bdsync_seconds\":2.5}"
-	emit resync_wire_ratio "$(calc "$wire / $raw")" 1.1 "wire bytes / differing bytes" \
-		"{\"wire_bytes\":$wire,\"differing_bytes\":$raw,\"digest_bytes\":$digests,\"with_digests\":$(calc "($wire + $digests) / $raw")}"
+	emit resync_wire_ratio "$(calc "$wire / $data")" 1.1 \
+		"wire bytes / differing bytes that are not zero" \
+		"{\"wire_bytes\":$wire,\"differing_bytes\":$raw,\"of_them_zero\":$((raw - data)),\"digest_bytes\":$digests,\"with_digests\":$(calc "($wire + $digests) / $raw")}"
 	rm -f "$source" "$target"
 }
 
