@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Policy: nothing is forecast before it was measured; the forecast is what is
- * dirty by the link's rate, two fixed costs and a barrier; a disk that is written faster
- * than the link carries is said not to converge.
+ * Policy: nothing is forecast before it was measured; the forecast is the freeze,
+ * what is dirty by the rate of passes of its size, two fixed costs and a barrier;
+ * a disk that is written faster than the link carries is said not to converge.
  */
 #include "source/converge.h"
 #include "tap.h"
@@ -49,7 +49,7 @@ static void from_one_pass(void)
 	     SECOND / 2 + SECOND / 4 + 2 * SECOND / 100 + 9 * SECOND / 1000);
 }
 
-static void small_passes_leave_the_link(void)
+static void empty_passes_leave_the_link(void)
 {
 	bf_converge_init(&converge);
 	bf_converge_pass(&converge, 4096, SECOND, 0, SECOND / 100);
@@ -70,6 +70,42 @@ static void large_passes_leave_the_cost(void)
 	bf_converge_pass(&converge, 100 * MIB, 2 * SECOND, 0, SECOND);
 	near(converge.fixed_ns, SECOND / 50);
 	near(converge.barrier_ns, SECOND / 100);
+}
+
+/* Scattered blocks, as a freeze leaves them, are not sent as a disk is. */
+static void a_little_has_its_rate(void)
+{
+	bf_converge_init(&converge);
+	bf_converge_pass(&converge, 100 * MIB, SECOND + SECOND / 100,
+			 SECOND / 1000, 9 * SECOND / 1000);
+	bf_converge_pass(&converge, 4096, SECOND / 100, 0, SECOND / 100);
+	/* half a MiB in 50 ms beside the 10 ms of an empty one */
+	bf_converge_pass(&converge, MIB / 2, 6 * SECOND / 100, 0, SECOND / 100);
+	near(converge.fixed_ns, SECOND / 100);
+	near(converge.link_rate, 100 * MIB);
+	near(bf_converge_forecast(&converge, MIB / 2).now_ns,
+	     5 * SECOND / 100 + 3 * SECOND / 100);
+	/* the first MiB of much is as slow, the rest is not */
+	near(bf_converge_forecast(&converge, 51 * MIB).now_ns,
+	     SECOND / 10 + SECOND / 2 + 3 * SECOND / 100);
+	/* a little more than nothing is chance, and weighs little */
+	bf_converge_pass(&converge, MIB / 8, SECOND, 0, SECOND / 100);
+	near(converge.little_rate, 0.9375 * 10 * MIB + 0.0625 * MIB / 8 / 0.99);
+	near(converge.fixed_ns, SECOND / 100);
+}
+
+/* Writers go on until the last of them is stopped. */
+static void dirty_while_freezing(void)
+{
+	bf_converge_init(&converge);
+	bf_converge_pass(&converge, 100 * MIB, SECOND, 0, 0);
+	bf_converge_sample(&converge, SECOND, 0);
+	bf_converge_sample(&converge, 2 * SECOND, 50 * MIB);
+	bf_converge_freeze(&converge, SECOND / 2);
+	near(bf_converge_forecast(&converge, 10 * MIB).now_ns,
+	     SECOND / 2 + 35 * SECOND / 100);
+	near(bf_converge_forecast_frozen(&converge, 10 * MIB).now_ns,
+	     SECOND / 2 + 10 * SECOND / 100);
 }
 
 static void settles(void)
@@ -146,10 +182,12 @@ int main(void)
 {
 	tap_run("nothing is forecast before it was measured", unknown_at_first);
 	tap_run("dirty bytes by the link, two passes, a barrier", from_one_pass);
-	tap_run("a small pass says nothing about the link",
-		small_passes_leave_the_link);
-	tap_run("a large pass says little about the cost of a small one",
+	tap_run("an empty pass says nothing about the link",
+		empty_passes_leave_the_link);
+	tap_run("a large pass says little about the cost of an empty one",
 		large_passes_leave_the_cost);
+	tap_run("a little has a rate of its own", a_little_has_its_rate);
+	tap_run("what becomes dirty until all is frozen", dirty_while_freezing);
 	tap_run("passes that get shorter settle", settles);
 	tap_run("written faster than the link carries", too_fast_for_the_link);
 	tap_run("half of the bound is time for a pass", time_for_a_pass);

@@ -10,14 +10,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What FIFREEZE is taken to last before it was measured, where there is one. */
+#define BF_CONVERGE_FREEZE_NS	200000000ull
+
 /* Rates are bytes a second; below 0: not known yet. */
 struct bf_converge {
 	double dirty_rate;		/* of blocks that become dirty */
 	double link_rate;		/* of raw bytes, through everything */
+	double little_rate;		/* the same for the little that a freeze leaves */
 	double fixed_ns;		/* of a pass with next to nothing in it */
 	double barrier_ns;		/* until what was sent is durable */
-	bool small_seen;		/* both from passes that are nearly empty */
-	double freeze_ns;		/* syncfs and FIFREEZE */
+	bool empty_seen;		/* both from passes that are nearly empty */
+	double freeze_ns;		/* FIFREEZE and FITHAW of all */
 	bool sampled;
 	uint64_t sample_ns, sample_bytes;
 };
@@ -40,13 +44,17 @@ void bf_converge_sample(struct bf_converge *converge, uint64_t at_ns,
 			uint64_t new_bytes);
 /* The counter is about to jump for another reason than writes. */
 void bf_converge_restart_sample(struct bf_converge *converge);
-/* A pass has ended; a small one tells the fixed cost, a large one the link. */
+/* A pass has ended; an empty one tells the fixed cost, the others a rate. */
 void bf_converge_pass(struct bf_converge *converge, uint64_t raw_bytes,
 		      uint64_t duration_ns, uint64_t begin_ns,
 		      uint64_t barrier_ns);
 void bf_converge_freeze(struct bf_converge *converge, uint64_t freeze_ns);
+/* @dirty_bytes: now; more becomes dirty until all is frozen. */
 struct bf_forecast bf_converge_forecast(const struct bf_converge *converge,
 					uint64_t dirty_bytes);
+/* @frozen_bytes: of which it is known that they are dirty once all is frozen. */
+struct bf_forecast bf_converge_forecast_frozen(const struct bf_converge *converge,
+					       uint64_t frozen_bytes);
 
 /*
  * Dirty bytes at which a freeze would take half of @bound_ns: time for a pass.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Cutover, up to the proof: passes flow until a freeze would be short enough;
- * then hook, sync, freeze, last passes, until a generation of every disk is
+ * then hook, sync, a rehearsal, freeze, last passes, until a generation of every disk is
  * empty (RULE 4). Whatever goes wrong before the final commit message ends in a
  * thaw (RULE 5). cutover_final.c goes on from there.
  */
@@ -111,11 +111,14 @@ static int one_pass(struct bf_job *job, struct bf_error *err)
 	return ret;
 }
 
+/* But for FIFREEZE itself, which may be a guess: the rehearsal tells. */
 static bool fits(struct cutover *cutover, struct bf_forecast *forecast)
 {
+	uint64_t freeze_ns = cutover->job->converge.freeze_ns;
+
 	*forecast = bf_job_forecast(cutover->job);
-	return forecast->known &&
-	       forecast->now_ns <= cutover->options->max_downtime_ns;
+	return forecast->known && forecast->now_ns - freeze_ns <=
+				  cutover->options->max_downtime_ns;
 }
 
 /* One pass at least, and as long as each is clearly smaller than the last. */
@@ -208,28 +211,10 @@ static int start_guardian(struct cutover *cutover, struct bf_error *err)
 /* Sync until short; what that wrote is sent before the freeze. */
 static int sync_all(struct cutover *cutover, struct bf_error *err)
 {
-	struct bf_forecast forecast;
-	uint64_t last_ns;
+	int ret = bf_freeze_sync(&cutover->holders, SYNC_SHORT_NS, SYNC_ROUNDS,
+				 err);
 
-	for (int i = 0; i < APPROACH_STALLED_MAX; i++) {
-		int ret = bf_freeze_sync(&cutover->holders, SYNC_SHORT_NS,
-					 SYNC_ROUNDS, &last_ns, err);
-
-		if (!ret)
-			ret = one_pass(cutover->job, err);
-		if (ret)
-			return ret;
-		pthread_mutex_lock(&cutover->job->lock);
-		bf_converge_freeze(&cutover->job->converge,
-				   last_ns > cutover->job->freeze_ns ? last_ns :
-				   cutover->job->freeze_ns);
-		pthread_mutex_unlock(&cutover->job->lock);
-		if (fits(cutover, &forecast)) {
-			cutover->projected_ns = forecast.now_ns;
-			return 0;
-		}
-	}
-	return not_converging(cutover->job, &forecast, cutover, err);
+	return ret ? ret : one_pass(cutover->job, err);
 }
 
 /* ---- the freeze ---- */
@@ -258,6 +243,13 @@ static bool is_over(void *context)
 
 static int arm(struct cutover *cutover, struct bf_error *err)
 {
+	return bf_guardian_arm(cutover->guardian,
+			       cutover->options->max_downtime_ns, on_expired,
+			       cutover, err);
+}
+
+static int quiet(struct cutover *cutover, struct bf_error *err)
+{
 	int ret = bf_memory_lock(err);
 
 	if (ret)
@@ -265,9 +257,16 @@ static int arm(struct cutover *cutover, struct bf_error *err)
 	cutover->quiet = true;
 	bf_log_hold();
 	bf_job_monitor_quiet(cutover->job, true);
-	return bf_guardian_arm(cutover->guardian,
-			       cutover->options->max_downtime_ns, on_expired,
-			       cutover, err);
+	return 0;
+}
+
+static void note_freeze(struct cutover *cutover, uint64_t freeze_ns)
+{
+	struct bf_job *job = cutover->job;
+
+	pthread_mutex_lock(&job->lock);
+	bf_converge_freeze(&job->converge, freeze_ns);
+	pthread_mutex_unlock(&job->lock);
 }
 
 static int freeze(struct cutover *cutover, struct bf_error *err)
@@ -277,10 +276,74 @@ static int freeze(struct cutover *cutover, struct bf_error *err)
 
 	cutover->freeze_ns = bf_now_ns() -
 			     bf_guardian_since_ns(cutover->guardian);
-	cutover->job->freeze_ns = cutover->freeze_ns;
+	note_freeze(cutover, cutover->freeze_ns);
 	return ret && bf_cutover_is_over(cutover) ?
 	       bf_cutover_interrupted(cutover, err) : ret;
 }
+
+/* ---- the rehearsal ---- */
+
+static int freeze_and_thaw(struct cutover *cutover, struct bf_error *err)
+{
+	int ret = quiet(cutover, err);
+
+	if (!ret)
+		ret = freeze(cutover, err);
+	if (!ret)
+		ret = bf_thaw(&cutover->holders, cutover->guardian, err);
+	if (ret)
+		return ret;
+	note_freeze(cutover, bf_now_ns() -
+		    bf_guardian_since_ns(cutover->guardian));
+	bf_guardian_stop_clock(cutover->guardian);
+	bf_cutover_unquiet(cutover);
+	return atomic_load(&cutover->expired) ?
+	       bf_cutover_interrupted(cutover, err) : 0;
+}
+
+/* What was gathered from one pass to the end of a freeze will be again. */
+static bool rehearsed_fits(struct cutover *cutover, struct bf_forecast *forecast)
+{
+	struct bf_job *job = cutover->job;
+	uint64_t dirty_bytes = bf_job_dirty_bytes(job);
+
+	if (dirty_bytes < job->result->raw_bytes)
+		dirty_bytes = job->result->raw_bytes;
+	pthread_mutex_lock(&job->lock);
+	*forecast = bf_converge_forecast_frozen(&job->converge, dirty_bytes);
+	pthread_mutex_unlock(&job->lock);
+	return forecast->known &&
+	       forecast->now_ns <= cutover->options->max_downtime_ns;
+}
+
+/*
+ * How long FIFREEZE lasts, and how much it leaves dirty, is told by nothing but
+ * FIFREEZE: journals are written out, and each of its locks waits for a grace
+ * period. So it is tried for that moment first, and a pass follows as it will;
+ * what then is projected is known to fit before anything has to stay frozen.
+ */
+static int rehearse(struct cutover *cutover, struct bf_error *err)
+{
+	struct bf_forecast forecast;
+
+	for (int i = 0; i < APPROACH_STALLED_MAX; i++) {
+		int ret = sync_all(cutover, err);
+
+		if (!ret)
+			ret = freeze_and_thaw(cutover, err);
+		if (!ret)
+			ret = one_pass(cutover->job, err);
+		if (ret)
+			return ret;
+		if (rehearsed_fits(cutover, &forecast)) {
+			cutover->projected_ns = forecast.now_ns;
+			return 0;
+		}
+	}
+	return not_converging(cutover->job, &forecast, cutover, err);
+}
+
+/* ---- the last passes ---- */
 
 static json_t *describe_round(const struct bf_job *job)
 {
@@ -473,7 +536,9 @@ static int before_freeze(struct cutover *cutover, struct bf_error *err)
 	if (!ret)
 		ret = start_guardian(cutover, err);
 	if (!ret)
-		ret = sync_all(cutover, err);
+		ret = arm(cutover, err);
+	if (!ret)
+		ret = rehearse(cutover, err);
 	return ret ? ret : check_nothing_added(cutover, err);
 }
 
@@ -487,7 +552,7 @@ static int attempt(struct cutover *cutover, bool *done, struct bf_error *err)
 	bf_info("job %s: freezing %zu filesystems; projected downtime %s",
 		cutover->job->config->name, cutover->holders.nr_filesystems,
 		bf_format_time(cutover->projected_ns, projected));
-	ret = arm(cutover, err);
+	ret = quiet(cutover, err);
 	if (!ret)
 		ret = freeze(cutover, err);
 	if (!ret)

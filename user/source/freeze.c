@@ -56,10 +56,8 @@ void bf_memory_unlock(void)
 }
 
 int bf_freeze_sync(const struct bf_holders *holders, uint64_t short_ns,
-		   unsigned int rounds, uint64_t *last_ns,
-		   struct bf_error *err)
+		   unsigned int rounds, struct bf_error *err)
 {
-	*last_ns = 0;
 	while (rounds--) {
 		uint64_t start_ns = bf_now_ns();
 
@@ -69,8 +67,7 @@ int bf_freeze_sync(const struct bf_holders *holders, uint64_t short_ns,
 					       "syncing %s failed: %s; look into the kernel log",
 					       holders->filesystems[i].mountpoint,
 					       strerror(errno));
-		*last_ns = bf_now_ns() - start_ns;
-		if (*last_ns <= short_ns)
+		if (bf_now_ns() - start_ns <= short_ns)
 			break;
 	}
 	return 0;

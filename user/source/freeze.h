@@ -22,12 +22,9 @@ void bf_memory_unlock(void);
  * bf_freeze_sync - syncfs until it is short
  * @short_ns: a round of all filesystems that takes no longer ends it
  * @rounds: at most
- *
- * Return: 0 and the last round's time in *last_ns.
  */
 int bf_freeze_sync(const struct bf_holders *holders, uint64_t short_ns,
-		   unsigned int rounds, uint64_t *last_ns,
-		   struct bf_error *err);
+		   unsigned int rounds, struct bf_error *err);
 
 /*
  * Freezes what can be, in order; the state of each goes to @holders. What

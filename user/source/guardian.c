@@ -345,6 +345,13 @@ void bf_guardian_start_clock(struct bf_guardian *guardian)
 	pthread_mutex_unlock(&guardian->lock);
 }
 
+void bf_guardian_stop_clock(struct bf_guardian *guardian)
+{
+	pthread_mutex_lock(&guardian->lock);
+	guardian->since_ns = 0;
+	pthread_mutex_unlock(&guardian->lock);
+}
+
 int bf_guardian_announce(struct bf_guardian *guardian, size_t index)
 {
 	/* since_ns is this thread's: it has started the clock. */

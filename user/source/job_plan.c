@@ -105,7 +105,7 @@ static void tell_findings(const struct bf_plan *plan)
 }
 
 /* What takes long is left to `blkferry plan`. */
-static int check_plan(const struct bf_job *job, struct bf_error *err)
+static int check_plan(struct bf_job *job, struct bf_error *err)
 {
 	struct bf_plan plan;
 	int ret = bf_plan_make(&plan, job->config, false, err);
@@ -113,6 +113,9 @@ static int check_plan(const struct bf_job *job, struct bf_error *err)
 	if (!ret) {
 		tell_findings(&plan);
 		ret = bf_plan_refuse(&plan, err);
+		if (plan.holders.nr_filesystems)
+			bf_converge_freeze(&job->converge,
+					   BF_CONVERGE_FREEZE_NS);
 	}
 	bf_plan_free(&plan);
 	return ret;

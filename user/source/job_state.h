@@ -140,7 +140,6 @@ struct bf_job {
 	struct bf_job_request *requests, **requests_end;
 	struct bf_control_client *asking;	/* gets progress events */
 	struct bf_converge converge;
-	uint64_t freeze_ns;		/* of an attempt before, the job's thread's */
 	uint64_t passes;		/* completed */
 	const char *pass_kind;		/* of the running one, or NULL */
 	uint64_t pass_started_ns;

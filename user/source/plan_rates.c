@@ -30,7 +30,6 @@
 #define ASSUMED_LINK_RATE 110e6
 /* Of a cutover, before a pass has measured them: to freeze, and to make a barrier
  * durable. */
-#define ASSUMED_FREEZE_NS (200 * BF_NSEC_PER_MSEC)
 #define ASSUMED_DURABLE_NS (50 * BF_NSEC_PER_MSEC)
 
 /* What a forecast is made of; below 0: not known. */
@@ -292,7 +291,7 @@ static uint64_t downtime_ns(const struct bf_plan *plan, const struct rates *rate
 	converge.link_rate = rate;
 	converge.fixed_ns = converge.barrier_ns = fixed_ns;
 	if (plan->holders.nr_filesystems)
-		bf_converge_freeze(&converge, ASSUMED_FREEZE_NS);
+		bf_converge_freeze(&converge, BF_CONVERGE_FREEZE_NS);
 	return bf_converge_forecast(&converge, (uint64_t)(rates->change *
 		plan->config->limits.interval_ns / BF_NSEC_PER_SEC)).settled_ns;
 }
