@@ -7,20 +7,11 @@
  * the contract names. "bad_input call" only asks for a dump and says what came
  * of it. Speaks netlink by itself: the library would let none of this out.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/genetlink.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <linux/blkferry.h>
+#include "raw_netlink.h"
 
-#define MESSAGE_MAX (64 * 1024)
 #define ATTRS_MAX 6
 
 struct attr {
@@ -36,16 +27,6 @@ struct bad {
 	struct attr attrs[ATTRS_MAX];
 };
 
-struct wire {
-	int fd;
-	uint16_t family;
-	uint32_t seq;
-	uint32_t len;
-	bool words;		/* the last refusal said why */
-	char out[MESSAGE_MAX];
-	char in[MESSAGE_MAX];
-};
-
 static int test_number;
 static int failures;
 
@@ -54,152 +35,8 @@ static int failures;
 #define U32(v)	sizeof(uint32_t), &(uint32_t){ (v) }
 #define U64(v)	sizeof(uint64_t), &(uint64_t){ (v) }
 #define STR(s)	sizeof(s), (s)
-#define A(name)	BLKFERRY_A_##name
 #define BAD(name, cmd, errnum, ...) \
 	{ (name), BLKFERRY_CMD_##cmd, (errnum), { __VA_ARGS__ } }
-
-/* --- messages --------------------------------------------------------------- */
-
-static void start_message(struct wire *w, uint16_t type, uint8_t cmd, uint16_t flags)
-{
-	struct nlmsghdr *header = (struct nlmsghdr *)w->out;
-	struct genlmsghdr *genl = (struct genlmsghdr *)(header + 1);
-
-	memset(w->out, 0, NLMSG_HDRLEN + GENL_HDRLEN);
-	header->nlmsg_type = type;
-	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	header->nlmsg_seq = ++w->seq;
-	genl->cmd = cmd;
-	genl->version = BLKFERRY_GENL_VERSION;
-	w->len = NLMSG_HDRLEN + GENL_HDRLEN;
-}
-
-static size_t put_attr(char *at, uint16_t type, const void *data, size_t len)
-{
-	struct nlattr *attr = (struct nlattr *)at;
-
-	memset(at, 0, NLA_ALIGN(NLA_HDRLEN + len));
-	attr->nla_type = type;
-	attr->nla_len = NLA_HDRLEN + len;
-	if (len)
-		memcpy(at + NLA_HDRLEN, data, len);
-	return NLA_ALIGN(NLA_HDRLEN + len);
-}
-
-static void put(struct wire *w, uint16_t type, const void *data, size_t len)
-{
-	w->len += put_attr(w->out + w->len, type, data, len);
-}
-
-/* Whether an error message carries words of cause and cure. */
-static bool has_words(const struct nlmsghdr *header)
-{
-	const struct nlmsgerr *error = NLMSG_DATA(header);
-	const char *at = (const char *)(error + 1);
-	const char *end = (const char *)header + header->nlmsg_len;
-
-	if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
-		return false;
-	if (!(header->nlmsg_flags & NLM_F_CAPPED))
-		at += NLMSG_ALIGN(error->msg.nlmsg_len) - NLMSG_HDRLEN;
-	while (at + NLA_HDRLEN <= end) {
-		const struct nlattr *attr = (const void *)at;
-
-		if ((attr->nla_type & NLA_TYPE_MASK) == NLMSGERR_ATTR_MSG)
-			return attr->nla_len > NLA_HDRLEN + 1;
-		at += NLA_ALIGN(attr->nla_len);
-	}
-	return false;
-}
-
-/* Sends, and returns the errno of the answer: 0 for success. */
-static int exchange(struct wire *w)
-{
-	struct nlmsghdr *header = (struct nlmsghdr *)w->out;
-
-	header->nlmsg_len = w->len;
-	if (send(w->fd, w->out, w->len, 0) < 0)
-		return errno;
-	for (;;) {
-		ssize_t got = recv(w->fd, w->in, sizeof(w->in), 0);
-
-		if (got < 0)
-			return errno;
-		for (struct nlmsghdr *h = (struct nlmsghdr *)w->in;
-		     NLMSG_OK(h, (size_t)got); h = NLMSG_NEXT(h, got)) {
-			if (h->nlmsg_seq != w->seq)
-				continue;
-			if (h->nlmsg_type == NLMSG_ERROR) {
-				w->words = has_words(h);
-				return -((struct nlmsgerr *)NLMSG_DATA(h))->error;
-			}
-			if (h->nlmsg_type == NLMSG_DONE)
-				return -*(int *)NLMSG_DATA(h);
-		}
-	}
-}
-
-/* The first attribute of that type, also inside nests. */
-static const void *find_attr(const char *at, size_t len, uint16_t type)
-{
-	while (len >= NLA_HDRLEN) {
-		const struct nlattr *attr = (const void *)at;
-		size_t step = NLA_ALIGN(attr->nla_len);
-		uint16_t is = attr->nla_type & NLA_TYPE_MASK;
-		const void *inside = NULL;
-
-		if (attr->nla_len < NLA_HDRLEN || attr->nla_len > len)
-			break;
-		if (is == type)
-			return at + NLA_HDRLEN;
-		if (is == A(TRACKER) || is == A(BEGIN_LIST) || is == A(BEGIN_ENTRY))
-			inside = find_attr(at + NLA_HDRLEN, attr->nla_len - NLA_HDRLEN, type);
-		if (inside || step >= len)
-			return inside;
-		at += step;
-		len -= step;
-	}
-	return NULL;
-}
-
-/* A command that must succeed; returns an attribute of its answer. */
-static const void *must(struct wire *w, uint16_t wanted, const char *what)
-{
-	struct nlmsghdr *header = (struct nlmsghdr *)w->out;
-	struct nlmsghdr *answer = (struct nlmsghdr *)w->in;
-	const void *found;
-
-	header->nlmsg_len = w->len;
-	header->nlmsg_flags &= ~NLM_F_ACK;
-	if (send(w->fd, w->out, w->len, 0) < 0 ||
-	    recv(w->fd, w->in, sizeof(w->in), 0) < 0 ||
-	    answer->nlmsg_type == NLMSG_ERROR) {
-		printf("Bail out! %s failed\n", what);
-		exit(2);
-	}
-	found = find_attr(w->in + NLMSG_HDRLEN + GENL_HDRLEN,
-			  answer->nlmsg_len - NLMSG_HDRLEN - GENL_HDRLEN, wanted);
-	if (!found) {
-		printf("Bail out! %s: no attribute %u in the answer\n", what, wanted);
-		exit(2);
-	}
-	return found;
-}
-
-static void open_wire(struct wire *w)
-{
-	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
-
-	w->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-	setsockopt(w->fd, SOL_NETLINK, NETLINK_EXT_ACK, &(int){ 1 }, sizeof(int));
-	if (w->fd < 0 || bind(w->fd, (struct sockaddr *)&self, sizeof(self))) {
-		perror("netlink socket");
-		exit(2);
-	}
-	start_message(w, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0);
-	put(w, CTRL_ATTR_FAMILY_NAME, BLKFERRY_GENL_NAME, sizeof(BLKFERRY_GENL_NAME));
-	w->family = *(const uint16_t *)must(w, CTRL_ATTR_FAMILY_ID, "the family");
-}
 
 /* --- cases ------------------------------------------------------------------- */
 
@@ -348,19 +185,6 @@ static void try_set_and_mark(struct wire *w, uint32_t id, uint64_t nr_sectors)
 		BAD("peek from 2^64-8", PEEK, EINVAL, good_id, { A(FROM_SECTOR), U64(-8ULL) }),
 	};
 	TRY(w, cases);
-}
-
-/* A BEGIN_ENTRY nest of what is given; ids and fds below 0 are left out. */
-static size_t entry(char *at, int64_t id, int64_t fd)
-{
-	char inner[64];
-	size_t len = 0;
-
-	if (id >= 0)
-		len += put_attr(inner + len, A(TRACKER_ID), &(uint32_t){ id }, 4);
-	if (fd >= 0)
-		len += put_attr(inner + len, A(DEV_FD), &(uint32_t){ fd }, 4);
-	return put_attr(at, A(BEGIN_ENTRY) | NLA_F_NESTED, inner, len);
 }
 
 static void try_list(struct wire *w, const char *name, int errnum,
