@@ -37,8 +37,27 @@ leaves_nothing() {
 	left+=$(find /sys/kernel/slab -maxdepth 1 -name 'blkferry*')
 	left+=$(grep -o '.*\[blkferry\].*' /proc/vmallocinfo)
 	left+=$(grep -lx 'blkferry.*' /proc/[0-9]*/comm)
+	left+=$(leaked)
 	echo "$left"
 	[ -z "$left" ]
+}
+
+# On a kernel that looks for it: memory that nobody refers to any more. It looks
+# only at what is older than 5 s.
+leaked() {
+	local at=/sys/kernel/debug/kmemleak idle
+	[ -e $at ] || return 0
+	exec {idle}<> <(:)
+	read -r -t 6 -u "$idle" _
+	exec {idle}>&-
+	echo scan >$at
+	cat $at
+	echo clear >$at
+}
+
+# A kernel that checks locks stops doing so at its first complaint.
+locks_are_checked() {
+	[ ! -e /proc/lockdep_stats ] || grep -q 'debug_locks: *1' /proc/lockdep_stats
 }
 
 log_is_clean() {
@@ -46,6 +65,7 @@ log_is_clean() {
 	grep -q "$1" /tmp/whole || { echo "the log has lost its mark" && return 1; }
 	sed "1,/$1/d" /tmp/whole >/tmp/dmesg
 	! grep -nE "$complaints" /tmp/dmesg || { cat /tmp/dmesg; return 1; }
+	locks_are_checked || { grep -nE -A 60 -m 1 "$complaints" /tmp/whole; return 1; }
 }
 
 run_file() {

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Policy: the bench itself. The guest has the disks that were asked for, at
 # their sizes, in the order in which they were named; a write reaches them.
-# VM: disks=virtio:64M+scsi:48M+nvme:32M module=no
+# VM: disks=virtio:64M+scsi:48M+nvme:32M module=no check=all+fault kernels=all+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 

@@ -5,7 +5,7 @@
 # swap is in every generation until it has ended. When all is quiet nothing is in flight. Everything else is
 # refused with words that say what to track instead. The table of what is which
 # on which kernel is here.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 turns=yes limit=1500 tools=mdadm+fio+sfdisk+make-bcache modules=bcache+dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 turns=yes limit=1500 tools=mdadm+fio+sfdisk+make-bcache modules=bcache+dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456 kernels=all+generic+rt+fault check=5.10+6.1+7
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

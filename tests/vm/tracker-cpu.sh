@@ -3,7 +3,7 @@
 # Policy: a tracepoint is silent on a processor that has left the online mask,
 # so whatever that processor ended last may be missing: every tracker says so
 # when it is gone, and not when it comes.
-# VM: mem=1024 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300
+# VM: mem=1024 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=all+fault check=5.10+6.1+7
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -4,7 +4,7 @@
 # is under way then is marked as a whole when it ends, whatever the driver did to
 # its bio meanwhile; where nothing tells what it was the reason "unseen" is
 # raised. A flush is no write and raises nothing.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 turns=yes limit=400 tools=mdadm+fio+sfdisk modules=dm_delay+raid0+raid1
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 turns=yes limit=400 tools=mdadm+fio+sfdisk modules=dm_delay+raid0+raid1 kernels=all+generic+rt+fault check=5.10+6.1+7
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

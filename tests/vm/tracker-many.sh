@@ -5,7 +5,7 @@
 # memory limit counts for all together: beyond it marks get coarse in each, none
 # is lost. A disk that shrinks raises a reason. Who does not read what he is told
 # harms nobody else, and begins nothing.
-# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=1200
+# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=1200 kernels=all+fault check=5.10+6.1+7
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
@@ -78,28 +78,8 @@ one_limit_for_all() {
 	done
 	consumer "${steps[@]}" >/dev/null
 	[ $(($(stat_of a coarse_marks) + $(stat_of b coarse_marks))) -ge 900 ]
-	holds_all a "$extents"
-	holds_all b "$extents"
-}
-
-# holds_all NAME SECTORS: each is dirty, exactly or coarsely.
-holds_all() {
-	local got
-	got=$(drained "$1" "$d1")
-	awk -v got="$got" -v wanted="$2" 'BEGIN {
-		n = split(got, extents, ",")
-		for (i = 1; i <= n; i++) {
-			split(extents[i], e, "+")
-			first[i] = e[1]; end[i] = e[1] + e[2]
-		}
-		nr = split(wanted, sectors, " ")
-		at = 1
-		for (i = 1; i <= nr; i++) {
-			while (at <= n && end[at] <= sectors[i] + 7) at++
-			if (at > n || first[at] > sectors[i]) { print "missed " sectors[i]; exit 1 }
-		}
-		print nr " marks in " n " extents"
-	}'
+	holds_all a "$d1" "$extents"
+	holds_all b "$d1" "$extents"
 }
 
 shrinks() {

@@ -5,7 +5,7 @@
 # the end the replica equals the disk, block for block, on every kind of disk.
 # Operations of every kind have met every state of the drain. ORACLE_OPS is how
 # many operations there are over all kinds of disks, ORACLE_SEED repeats a run.
-# VM: mem=1536 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=1500 limit_full=9000 tools=sfdisk+mdadm modules=dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456
+# VM: mem=1536 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=1500 limit_full=9000 tools=sfdisk+mdadm modules=dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456 kernels=all+generic+rt+fault check=5.10+6.1+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

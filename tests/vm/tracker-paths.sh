@@ -3,7 +3,7 @@
 # Policy: the head of an NVMe namespace with several controllers is tracked
 # through its paths: whichever path a write takes, and whichever paths come and
 # go meanwhile, it is marked once it has completed.
-# VM: disks=nvmepaths:128M cpus=2 limit=240
+# VM: disks=nvmepaths:128M cpus=2 limit=240 check=6.1+7
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -3,7 +3,7 @@
 # Policy: rmmod is EBUSY while a tracker or an open drain descriptor exists;
 # after untrack it works under any load, and the module loads again without a
 # word in the kernel log.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 turns=yes
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 turns=yes kernels=all+generic+rt+fault check=5.10+6.1+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

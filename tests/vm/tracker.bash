@@ -34,6 +34,27 @@ dirty_is() {
 	eq "$got" "$3" "dirty extents of $1"
 }
 
+# holds_all NAME DEVICE SECTORS: drains; the block at each is dirty, exactly or
+# coarsely. Sectors ascend.
+holds_all() {
+	local got
+	got=$(drained "$1" "$2")
+	awk -v got="$got" -v wanted="$3" 'BEGIN {
+		n = split(got, extents, ",")
+		for (i = 1; i <= n; i++) {
+			split(extents[i], e, "+")
+			first[i] = e[1]; end[i] = e[1] + e[2]
+		}
+		nr = split(wanted, sectors, " ")
+		at = 1
+		for (i = 1; i <= nr; i++) {
+			while (at <= n && end[at] <= sectors[i] + 7) at++
+			if (at > n || first[at] > sectors[i]) { print "missed " sectors[i]; exit 1 }
+		}
+		print nr " marks in " n " extents"
+	}'
+}
+
 # stat_of NAME STATISTIC
 stat_of() {
 	value "$2" "$(consumer "get $1")"

@@ -7,9 +7,14 @@
 
 # shellcheck source=tools/vm.d/overlay.sh
 . "$(dirname "${BASH_SOURCE[0]}")/overlay.sh"
+# shellcheck source=tools/vm.d/checked/kernel.sh
+. "$(dirname "${BASH_SOURCE[0]}")/checked/kernel.sh"
 
 vm_d=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# The cloud kernels of four releases; of this release also "generic" and "rt", and
+# those that checked/kernel.sh builds, "fault" and "races".
 columns="5.10 6.1 6.12 7"
+more_columns="generic rt fault races"
 
 column_suite() {
 	case $1 in
@@ -17,7 +22,7 @@ column_suite() {
 	6.1) echo bookworm ;;
 	6.12) echo trixie ;;
 	7) echo trixie-backports ;;
-	*) die "unknown kernel column '$1'; there are: $columns" ;;
+	*) die "unknown kernel column '$1'; there are: $columns $more_columns" ;;
 	esac
 }
 
@@ -40,11 +45,12 @@ apt_mirror() {
 			'$1 == label && $2 == codename { print $3; exit }'
 }
 
-# The version that the installed header package names, such as 6.1.0-56-cloud-amd64.
+# native_version FLAVOUR: what the installed header package names, such as
+# 6.1.0-56-cloud-amd64.
 native_version() {
 	# shellcheck disable=SC2016  # dpkg's own variable
-	dpkg-query -W -f '${Depends}\n' linux-headers-cloud-amd64 2>/dev/null |
-		sed -n 's/.*linux-headers-\([^ ,]*-cloud-amd64\) *(= *\([^)]*\)).*/\1 \2/p'
+	dpkg-query -W -f '${Depends}\n' "linux-headers-$1" 2>/dev/null |
+		sed -n "s/.*linux-headers-\([^ ,]*-$1\) *(= *\([^)]*\)).*/\1 \2/p"
 }
 
 fetch_native_image() {
@@ -69,15 +75,16 @@ lay_out() {
 		echo "$2" >"$3/version"
 }
 
+# native_column FLAVOUR
 native_column() {
 	local version package
-	read -r version package < <(native_version)
+	read -r version package < <(native_version "$1")
 	if [ -z "$version" ] || ! cached "kernel/$version-$package" \
 		fetch_native_image "$version" "$package"; then
 		# The archive keeps only the newest: follow it.
 		apt_run update
-		apt_run install -y linux-headers-cloud-amd64 >&2
-		read -r version package < <(native_version)
+		apt_run install -y "linux-headers-$1" >&2
+		read -r version package < <(native_version "$1")
 		cached "kernel/$version-$package" \
 			fetch_native_image "$version" "$package" || return 1
 	fi
@@ -136,10 +143,19 @@ foreign_column() {
 # kernel_dir COLUMN: prints a directory with vmlinuz, version, lib/modules and
 # headers (this release) or root (another release).
 kernel_dir() {
+	case $1 in
+	fault | races) checked_column "$1" ;;
+	generic) native_column amd64 ;;
+	rt) native_column rt-amd64 ;;
+	*) release_column "$1" ;;
+	esac
+}
+
+release_column() {
 	local suite
 	suite=$(column_suite "$1") || exit
 	if [ "$suite" = "$(host_suite)" ]; then
-		native_column
+		native_column cloud-amd64
 	else
 		foreign_column "$suite"
 	fi

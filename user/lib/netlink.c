@@ -277,9 +277,11 @@ static int exchange(struct bf_netlink *nl, struct nl_msg *message,
 	nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, on_answer, &exchange);
 
 	ret = nl_send_auto(nl->socket, message);
-	if (ret < 0)
+	if (ret < 0) {
+		nl->broken = true;	/* it counts a request that was not sent */
 		return bf_fail(err, BF_E_TRACKER, EIO,
 			       "the module cannot be asked: %s", nl_geterror(ret));
+	}
 	ret = receive_all(nl, callbacks, &exchange);
 	if (!ret && parse && !exchange.answered &&
 	    !(nlmsg_hdr(message)->nlmsg_flags & NLM_F_DUMP))
