@@ -115,6 +115,38 @@ writes_behind_the_end() {
 	[ "${overflow% *}" -ge 1 ]
 }
 
+# The kernel counts media from 5.15 on; before it nobody is told.
+counts_media() { [ -e "/sys/block/${disk##*/}/diskseq" ]; }
+
+# A loop disk that gets another file is the same disk with another medium.
+another_medium() {
+	local raised="1 0" event="ok event=1 name=a reason=8" coverage=detected
+	loop_disk 64
+	cleanup_fn rm -f /tmp/other
+	counts_media || raised="0 0" event="ok none" coverage="not seen"
+	eq "$(blkferry stats "$disk" --coverage --json |
+		jq -r '.coverage[] | select(.what == "another medium").seen')" \
+		"$coverage" "what coverage says of it"
+	track a "$disk"
+	write_at "$disk" 800 8
+	truncate -s 64M /tmp/other
+	losetup -d "$disk"
+	losetup "$disk" /tmp/other
+	start_consumer
+	ask_ok event 0
+	ask_ok begin a "$disk"
+	ask_ok event 3000
+	eq "$reply" "$event" event
+	ask_ok walk a
+	eq "$(value extents "$reply")" 800+8 "what was marked before"
+	ask_ok finish a
+	eq "$(reason_of a media)" "$raised" "reason media"
+	eq "$(reason_of a resized)" "0 0" "reason resized"
+	write_at "$disk" 1600 8
+	consumer "begin a $disk" "finish a - resynced"
+	eq "$(reason_of a media)" "${raised/ 0/ ${raised%% *}}" "after a resync"
+}
+
 failed_writes() {
 	null_disk "badblocks=+800-807"
 	track a "$disk"
@@ -150,6 +182,7 @@ run_case "a disk goes away under load" gone_under_load
 run_case "a disk that is gone cannot be tracked" nobody_home
 run_case "a disk grows" grows
 run_case "a write behind the old end" writes_behind_the_end
+run_case "another medium, where the kernel counts them" another_medium
 run_case "failed writes are marked and counted" failed_writes
 run_case "discards on null_blk" discards_on_null
 run_case "zones" zones

@@ -58,7 +58,6 @@ static const struct {
 	  "not seen", "they do not pass this kernel: keep others away while tracked" },
 	{ EVERY, "another size", "detected", "raises \"resized\" at the next pass" },
 	{ EVERY, "removal", "detected", "raises \"gone\"" },
-	{ SCSI | OTHER, "another medium", "detected", "raises \"media\" at the next pass" },
 	{ EVERY, "hibernation", "detected", "raises \"hibernation\"" },
 	{ EVERY, "a processor taken offline", "detected", "raises \"cpu-offline\"" },
 	{ EVERY, "what happened before tracking began or after the module was unloaded",
@@ -130,6 +129,20 @@ static int ask_module(int fd, json_t *list)
 	return ret;
 }
 
+/* The kernel counts media, and shows it, from 5.15 on. */
+static void add_medium(json_t *list, const char *name)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/block/%.63s/diskseq", name);
+	if (!access(path, F_OK))
+		add(list, "another medium", "detected",
+		    "raises \"media\" at the next pass");
+	else
+		add(list, "another medium", "not seen",
+		    "this kernel does not count media: track anew after a change");
+}
+
 int cli_coverage(const char *path, json_t *list, struct bf_error *err)
 {
 	char name[CLI_KERNEL_NAME_BYTES];
@@ -144,5 +157,7 @@ int cli_coverage(const char *path, json_t *list, struct bf_error *err)
 	for (size_t i = 0; i < CLI_NR(rows); i++)
 		if (rows[i].kinds & kind_of(name))
 			add(list, rows[i].what, rows[i].seen, rows[i].text);
+	if (kind_of(name) & (SCSI | LOOP | OTHER))
+		add_medium(list, name);
 	return 0;
 }
