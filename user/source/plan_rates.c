@@ -339,8 +339,9 @@ struct copy {
 };
 
 /*
- * Free space is left out of what is read, zeroes of what is sent. Where both are
- * the same blocks they count once.
+ * Free space is left out of what is read. Zeroes are left out of what is sent, but
+ * counted only where no filesystem says what is free: much of what they call
+ * free is zeroes, and what they hold may not be on the disk yet.
  */
 static struct copy predict(const struct bf_plan *plan, const struct rates *rates,
 			   double rate)
@@ -351,8 +352,8 @@ static struct copy predict(const struct bf_plan *plan, const struct rates *rates
 	double link_rate = rates->link > 0 ? rates->link : ASSUMED_LINK_RATE;
 	struct bf_sample_cost cost;
 
-	copy.data_bytes = not_zero < copy.read_bytes ? not_zero :
-						       copy.read_bytes;
+	copy.data_bytes = copy.read_bytes < total_bytes(plan) ?
+			  copy.read_bytes : not_zero;
 	copy.ns = copy.read_bytes / (rates->disk > 0 ? rates->disk : rate) *
 		  BF_NSEC_PER_SEC;
 	copy.bound = "the disks";
