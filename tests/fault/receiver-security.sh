@@ -4,7 +4,7 @@
 # that use it before they write anything more, and no others; older TLS, a peer
 # without a key and a replayed claim are refused; the receiver listens with no
 # more privileges than opening targets takes; who did what is in its log, and
-# no secret is.
+# no secret is. A source whose key is changed goes on from where it was.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/fault/receiver.bash
@@ -133,6 +133,57 @@ replayed_claim() {
 	refused q "stale-session" claim 5
 }
 
+records_of_web() { cat "$test_tmp"/records/web.*.json | jq -r '.body.peer'; }
+
+# With old-key the new key owns what the old one wrote; without, it is a stranger
+# to it. The old one is no key any more.
+key_changed() {
+	configure 20s
+	[ -e "$test_tmp/carol.key" ] || make_key carol >"$test_tmp/carol.print"
+	start_receiver
+	writing p 3
+	sed -i "s|^key = $(cat "$test_tmp/alice.print")|key = $(cat "$test_tmp/carol.print")|" \
+		"$receiver_conf"
+	reload
+	refused p "unknown-peer" wait
+	wait_until 5 receiver_says "audit: session of alice .* ended"
+	connect q carol
+	tell q hello web
+	refused q "target-in-use: target a belongs to job web of $(cat "$test_tmp/alice.print")" \
+		open a 16777216
+	hang_up q
+	sed -i "s|^targets = a|&\nold-key = $(cat "$test_tmp/alice.print")|" "$receiver_conf"
+	reload
+	connect r carol
+	tell r hello web
+	tell r open a 16777216
+	refused r "stale-session" claim 3
+	hang_up r
+	connect s carol
+	tell s hello web
+	tell s open a 16777216
+	tell s claim 4
+	tell s begin 0 2
+	tell s barrier 0 2 16777216
+	eq "$(records_of_web)" "$(cat "$test_tmp/carol.print")" "whose record it is"
+	connect t alice
+	refused t "unknown-peer" wait
+}
+
+# What one key wrote is one peer's.
+old_key_of_another() {
+	configure 20s
+	[ -e "$test_tmp/bob.key" ] || make_key bob >"$test_tmp/bob.print"
+	cat >>"$receiver_conf" <<-END
+		[peer bob]
+		key = $(cat "$test_tmp/bob.print")
+		old-key = $(cat "$test_tmp/alice.print")
+		targets = b
+	END
+	expect_status 3 "$bf" receive --config "$receiver_conf"
+	grep -q "old-key belongs to \[peer alice\]" "$test_tmp/out"
+}
+
 open_key_file() {
 	configure 10s
 	chmod 640 "$test_tmp/receiver.key"
@@ -178,6 +229,8 @@ run_case "a faulty file changes nothing" bad_reload
 run_case "TLS 1.2 is refused" older_tls
 run_case "a peer without a key is refused" no_client_key
 run_case "a replayed claim is refused" replayed_claim
+run_case "a key that is changed keeps what it wrote" key_changed
+run_case "an old key that is another peer's" old_key_of_another
 run_case "a key file that others may read is refused" open_key_file
 run_case "the receiver keeps only what opening targets takes" privileges
 run_case "sessions and cutovers leave audit lines" audit_lines

@@ -132,6 +132,7 @@ struct bf_job_config {
 struct bf_peer_config {
 	char name[BF_NAME_BYTES];
 	char key[BF_FINGERPRINT_BYTES];
+	char old_key[BF_FINGERPRINT_BYTES];	/* its records are this one's */
 	char (*targets)[BF_NAME_BYTES];
 	size_t nr_targets;
 };

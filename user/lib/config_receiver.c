@@ -84,6 +84,7 @@ static void *open_target(void *config, const char *name, struct bf_error *err)
 
 #define RECEIVER(...) BF_CONFIG_KEY(struct bf_receiver_config, __VA_ARGS__)
 #define PEER(...) BF_CONFIG_KEY_REQUIRED(struct bf_peer_config, __VA_ARGS__)
+#define PEER_OPTIONAL(...) BF_CONFIG_KEY(struct bf_peer_config, __VA_ARGS__)
 #define TARGET(...) BF_CONFIG_KEY(struct bf_target_config, __VA_ARGS__)
 #define TARGET_REQUIRED(...) \
 	BF_CONFIG_KEY_REQUIRED(struct bf_target_config, __VA_ARGS__)
@@ -100,6 +101,7 @@ static const struct bf_config_key receiver_keys[] = {
 
 static const struct bf_config_key peer_keys[] = {
 	PEER("key", key, bf_field_fingerprint),
+	PEER_OPTIONAL("old-key", old_key, bf_field_fingerprint),
 	PEER("targets", targets, parse_peer_targets),
 	{ 0 },
 };
@@ -161,6 +163,22 @@ static int check_peer(const struct bf_receiver_config *receiver, size_t index,
 	return 0;
 }
 
+/* Records belong to one key; who has it may not be taken for another. */
+static int check_old_key(const struct bf_receiver_config *receiver,
+			 const struct bf_peer_config *peer, struct bf_error *err)
+{
+	for (size_t i = 0; *peer->old_key && i < receiver->nr_peers; i++) {
+		const struct bf_peer_config *other = &receiver->peers[i];
+
+		if (!strcmp(other->key, peer->old_key) ||
+		    (other != peer && !strcmp(other->old_key, peer->old_key)))
+			return bf_fail(err, BF_E_CONFIG, EINVAL,
+				       "[peer %s]: old-key belongs to [peer %s]; what one key wrote can be one peer's only",
+				       peer->name, other->name);
+	}
+	return 0;
+}
+
 static int check_target_paths(const struct bf_receiver_config *receiver,
 			      struct bf_error *err)
 {
@@ -183,7 +201,8 @@ static int check_receiver(const struct bf_receiver_config *receiver,
 	if (!receiver->nr_peers)
 		return bf_config_fail(err, "nobody may write: add a section [peer %s] with the source's key", "NAME");
 	for (size_t i = 0; i < receiver->nr_peers; i++) {
-		if (check_peer(receiver, i, err))
+		if (check_peer(receiver, i, err) ||
+		    check_old_key(receiver, &receiver->peers[i], err))
 			return -EINVAL;
 	}
 	return check_target_paths(receiver, err);

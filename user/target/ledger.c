@@ -405,6 +405,50 @@ static bool names_target(const struct bf_ledger *ledger, const char *name)
 	return false;
 }
 
+/* Left by a death between the two steps? */
+static bool is_same_content(const struct bf_ledger *a, const struct bf_ledger *b)
+{
+	return a->nr_disks && b->nr_disks &&
+	       !memcmp(a->disks[0].cookie, b->disks[0].cookie,
+		       sizeof(a->disks[0].cookie));
+}
+
+static int adopt(const char *folder, struct bf_ledger *old, const char *peer,
+		 struct bf_error *err)
+{
+	_cleanup_(cleanup_ledger) struct bf_ledger *own = NULL;
+	char path[PATH_MAX];
+	int ret = bf_ledger_load(folder, peer, old->job, &own, err);
+
+	ledger_path(path, folder, old->peer, old->job, SUFFIX);
+	if (ret)
+		return ret;
+	/* A job of the new key's own: who asks for its targets is told whose. */
+	if (own->state != WIRE_JOB_NEW && !is_same_content(own, old))
+		return 0;
+	if (own->state == WIRE_JOB_NEW) {
+		snprintf(old->peer, sizeof(old->peer), "%s", peer);
+		ret = bf_ledger_store(folder, old, err);
+	}
+	return ret ? ret : bf_record_remove(path, err);
+}
+
+int bf_ledger_adopt(const char *folder, const char *old_peer, const char *peer,
+		    const char *job, struct bf_error *err)
+{
+	_cleanup_(cleanup_ledger) struct bf_ledger *old = NULL;
+	_cleanup_close_ int lock = -1;
+	int ret;
+
+	if (!folder)
+		return 0;
+	ret = bf_ledger_load(folder, old_peer, job, &old, err);
+	if (ret || old->state == WIRE_JOB_NEW)
+		return ret;
+	ret = bf_ledger_lock_job(folder, old_peer, job, &lock, err);
+	return ret ? ret : adopt(folder, old, peer, err);
+}
+
 static int owned(const struct bf_ledger *other, const char *path,
 		 const char *target, struct bf_error *err)
 {

@@ -69,6 +69,14 @@ int bf_ledger_store(const char *folder, const struct bf_ledger *ledger,
 void bf_ledger_free(struct bf_ledger *ledger);
 struct bf_ledger *bf_ledger_new(const char *peer, const char *job);
 
+/*
+ * What a source wrote under its old key becomes that of its new one, in two steps
+ * of which the first decides; with the folder's lock. Nothing to do is no
+ * failure; BF_E_IN_USE while a session of the old key still writes.
+ */
+int bf_ledger_adopt(const char *folder, const char *old_peer, const char *peer,
+		    const char *job, struct bf_error *err);
+
 /* NULL unless it is this target and still the same device or file. */
 struct bf_ledger_disk *bf_ledger_find(const struct bf_ledger *ledger,
 				      const struct bf_target *target);

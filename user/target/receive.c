@@ -28,14 +28,15 @@ static void cleanup_ledger(struct bf_ledger **ledger)
 static int load_ledger(const struct bf_target_session *s,
 		       struct bf_ledger **ledger, struct bf_error *err)
 {
+	const char *folder = s->registry->records_dir;
+	const char *peer = bf_transport_peer(s->transport);
+	char old_peer[BF_FINGERPRINT_BYTES];
 	_cleanup_close_ int lock = -1;
-	int ret = bf_ledger_lock(s->registry->records_dir, &lock, err);
+	int ret = bf_ledger_lock(folder, &lock, err);
 
-	if (ret)
-		return ret;
-	return bf_ledger_load(s->registry->records_dir,
-			      bf_transport_peer(s->transport), s->job, ledger,
-			      err);
+	if (!ret && bf_registry_old_key(s->registry, peer, old_peer))
+		ret = bf_ledger_adopt(folder, old_peer, peer, s->job, err);
+	return ret ? ret : bf_ledger_load(folder, peer, s->job, ledger, err);
 }
 
 /* --- HELLO -------------------------------------------------------------------- */

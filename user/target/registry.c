@@ -102,6 +102,20 @@ bool bf_registry_peer(struct bf_registry *registry, const char *key,
 	return peer;
 }
 
+bool bf_registry_old_key(struct bf_registry *registry, const char *key,
+			 char old_key[BF_FINGERPRINT_BYTES])
+{
+	const struct bf_peer_config *peer;
+
+	*old_key = '\0';
+	pthread_rwlock_rdlock(&registry->rules_lock);
+	peer = find_peer(registry, key);
+	if (peer)
+		memcpy(old_key, peer->old_key, BF_FINGERPRINT_BYTES);
+	pthread_rwlock_unlock(&registry->rules_lock);
+	return *old_key;
+}
+
 static bool listed(const struct bf_peer_config *peer, const char *name)
 {
 	for (size_t i = 0; peer && i < peer->nr_targets; i++)

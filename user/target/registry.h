@@ -74,6 +74,9 @@ void bf_registry_give_connections(struct bf_registry *registry, uint16_t nr);
 /* Is there a peer by that key? Its name, too. */
 bool bf_registry_peer(struct bf_registry *registry, const char *key,
 		      char name[BF_NAME_BYTES]);
+/* The key that this peer had before; false if the operator names none. */
+bool bf_registry_old_key(struct bf_registry *registry, const char *key,
+			 char old_key[BF_FINGERPRINT_BYTES]);
 /* The target @name if it is listed for @key (NULL: the local source). */
 int bf_registry_target(struct bf_registry *registry, const char *key,
 		       const char *name, struct bf_target_config *target,
