@@ -149,7 +149,7 @@ key_changed() {
 	wait_until 5 receiver_says "audit: session of alice .* ended"
 	connect q carol
 	tell q hello web
-	refused q "target-in-use: target a belongs to job web of $(cat "$test_tmp/alice.print")" \
+	refused q "target-in-use: target a belongs to job web of SHA256:.*old-key" \
 		open a 16777216
 	hang_up q
 	sed -i "s|^targets = a|&\nold-key = $(cat "$test_tmp/alice.print")|" "$receiver_conf"
@@ -166,6 +166,8 @@ key_changed() {
 	tell s begin 0 2
 	tell s barrier 0 2 16777216
 	eq "$(records_of_web)" "$(cat "$test_tmp/carol.print")" "whose record it is"
+	grep -qF "audit: job web: what $(cat "$test_tmp/alice.print") wrote is that of $(cat "$test_tmp/carol.print")" \
+		"$receiver_log"
 	connect t alice
 	refused t "unknown-peer" wait
 }

@@ -16,6 +16,7 @@
 #include <openssl/sha.h>
 
 #include "lib/cleanup.h"
+#include "lib/log.h"
 #include "lib/record.h"
 #include "lib/units.h"
 #include "target/ledger.h"
@@ -427,6 +428,8 @@ static int adopt(const char *folder, struct bf_ledger *old, const char *peer,
 	if (own->state != WIRE_JOB_NEW && !is_same_content(own, old))
 		return 0;
 	if (own->state == WIRE_JOB_NEW) {
+		bf_audit("job %s: what %s wrote is that of %s from now on",
+			 old->job, old->peer, peer);
 		snprintf(old->peer, sizeof(old->peer), "%s", peer);
 		ret = bf_ledger_store(folder, old, err);
 	}
@@ -453,7 +456,7 @@ static int owned(const struct bf_ledger *other, const char *path,
 		 const char *target, struct bf_error *err)
 {
 	return bf_fail(err, BF_E_IN_USE, EBUSY,
-		       "target %s belongs to job %s of %s, which %s; if that job is over, remove %s at the receiver",
+		       "target %s belongs to job %s of %s, which %s; if that job is over, remove %s at the receiver; if this source has a new key, name that one there as its old-key",
 		       target, other->job, other->peer,
 		       other->state == WIRE_JOB_CUT_OVER ? "has cut over to it" :
 							   "is syncing to it",
