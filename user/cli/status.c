@@ -40,7 +40,7 @@ static const struct cli_column job_columns[] = {
 	{ "converging", "converging", CLI_BOOL },
 	{ "last_pass.duration_ns", "last pass took", CLI_TIME },
 	{ "last_pass.raw_bytes", "last pass sent", CLI_SIZE },
-	{ "cutover.downtime_ns", "downtime", CLI_TIME },
+	{ "cutover.downtime_ns", "last cutover froze", CLI_TIME },
 	{ "poweroff_in_ns", "power off in", CLI_TIME },
 	{ "reason.text", "why", CLI_TEXT },
 	{ "ended", "ended", CLI_TEXT },

@@ -626,6 +626,8 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	bf_job_monitor_stop(&job);
 	end_requests(&job);
 	if (ret)
+		bf_job_untrack_unused(&job);
+	if (ret)
 		bf_job_hook_tell(&job, "on-failure", options->config->on_failure,
 				 err);
 	*outcome = bf_job_status(&job);

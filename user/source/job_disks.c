@@ -152,6 +152,7 @@ static int create_tracker(struct bf_job *job, struct bf_job_disk *disk,
 	if (ret)
 		return bf_fail_prefix(err, ret, "disk %s: ",
 				      disk->config->name);
+	disk->created = true;
 	disk->whole = true;
 	disk->in_doubt = false;
 	disk->seen = disk->tracker.reasons;
@@ -260,6 +261,20 @@ int bf_job_untrack(struct bf_job *job, struct bf_error *err)
 			ret = one;
 	}
 	return ret;
+}
+
+void bf_job_untrack_unused(struct bf_job *job)
+{
+	struct bf_error err;
+
+	for (uint32_t i = 0; !job->epoch && i < job->nr_disks; i++) {
+		const struct bf_job_disk *disk = &job->disks[i];
+		int ret = disk->created ? bf_tracker_delete(job->nl,
+					disk->tracker.id, &err) : 0;
+
+		if (ret && ret != -ENOENT)	/* gone already is as good */
+			bf_log_error(&err);
+	}
 }
 
 int bf_job_mark_all(struct bf_job *job, struct bf_job_disk *disk,

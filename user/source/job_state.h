@@ -65,6 +65,7 @@ struct bf_job_disk {
 	dev_t dev;			/* 0: a regular file */
 	uint64_t size_bytes;
 	struct bf_tracker tracker;	/* of a tracked job */
+	bool created;			/* by this run */
 	struct bf_extents *extents;
 	/* What our record says of it. */
 	bool recorded;
@@ -163,6 +164,8 @@ void bf_job_close_disks(struct bf_job *job);
 /* Trackers are created, or adopted from a run before. */
 int bf_job_track(struct bf_job *job, struct bf_error *err);
 int bf_job_untrack(struct bf_job *job, struct bf_error *err);
+/* Those that this run has made, if it has claimed nothing: they know nothing. */
+void bf_job_untrack_unused(struct bf_job *job);
 /* All of the disk becomes dirty; a full pass is due. */
 int bf_job_mark_all(struct bf_job *job, struct bf_job_disk *disk,
 		    struct bf_error *err);
