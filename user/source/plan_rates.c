@@ -399,7 +399,7 @@ static void predict_copy(struct bf_plan *plan, const struct rates *rates,
 				 (copy.ns + 1) * BF_NSEC_PER_SEC,
 				 rates->change));
 	bf_plan_add(plan, BF_SEVERITY_INFO, "forecast", "job", NULL,
-		    "full copy about %s, bound by %s: %s to read, about %s of it no zeroes, which a sample says shrink %.1f to 1; a rehearsal measures it",
+		    "full copy about %s, bound by %s: %s to read, %s to send, which shrinks %.1f to 1 if a sample is right; a rehearsal measures it",
 		    bf_format_time(copy.ns, time_text), copy.bound,
 		    bf_format_size(copy.read_bytes, read_text),
 		    bf_format_size(copy.data_bytes, data_text), copy.ratio);
