@@ -107,7 +107,9 @@ fault() {
 }
 
 killed_at() { fault "$1" 1; }
-fails_at() { fault "$1" "1:5"; }
+fails_at() { fault "$1" "1:$2"; }
+# EIO, ENOMEM, ENOSPC: each point meets the next one.
+errors=(5 12 28)
 
 # What is durable already has no way to fail any more.
 can_fail() {
@@ -120,7 +122,8 @@ for point in "${points[@]}"; do
 	run_case "killed at $point" killed_at "$point"
 	kills=$((kills + 1))
 	can_fail "$point" || continue
-	run_case "an error at $point" fails_at "$point"
+	error=${errors[failures % 3]}
+	run_case "error $error at $point" fails_at "$point" "$error"
 	failures=$((failures + 1))
 done
 
