@@ -174,7 +174,7 @@ manual_names_keys() {
 			fail "the manual has no key $key"
 		grep -qE "^#?$key = " user/examples/receiver.conf ||
 			fail "the example has no key $key"
-	done < <(sed -nE 's/^\t(RECEIVER|PEER|TARGET|TARGET_REQUIRED)\("([a-z-]+)".*/\2/p' user/lib/config_receiver.c)
+	done < <(sed -nE 's/^\t(RECEIVER|PEER|PEER_OPTIONAL|TARGET|TARGET_REQUIRED)\("([a-z-]+)".*/\2/p' user/lib/config_receiver.c)
 }
 
 # complete WORD...: what bash would offer for the last word.

@@ -50,8 +50,10 @@
  *	records = DIR			default /var/lib/blkferry/target
  *	timeout = 30s
  *	full-copies = 4			at once at this receiver
+ *	more-connections = 16		than one a job, over all jobs
  *	[peer NAME]
  *	key = SHA256:...
+ *	old-key = SHA256:...		whose records are this one's
  *	targets = NAME [NAME ...]
  *	[target NAME]
  *	path = /dev/... | /FILE
