@@ -84,6 +84,7 @@ md() {
 	local module=$1
 	case $1 in
 	raid[456]) module=raid456 ;;
+	linear) module=md-linear ;;
 	esac
 	modprobe "$module"
 	loops "$2"
