@@ -2,7 +2,8 @@
 /*
  * Auto level. Policy, on a model of link, processors and content: within some
  * seconds the raw rate is within 10 % of the best fixed level's, at any link
- * rate; it follows a link and a load that change; a link that is never full is
+ * rate; it follows a link and a load that change; where TLS is the limit, it is
+ * relieved if processors are idle, and only then; a link that is never full is
  * not compressed for, nor is content that gains nothing.
  */
 #include "source/auto_level.h"
@@ -53,7 +54,9 @@ static double rate_of(const struct content *c, unsigned int i, double link,
 /* A time of frames as the levels come. Return: raw bytes. */
 static double tick(const struct content *c, double link, double cores)
 {
-	struct bf_auto_sample sample = { .time_ns = TICK_NS, .cores = cores };
+	struct bf_auto_sample sample = {
+		.time_ns = TICK_NS, .cores = cores, .workers = cores,
+	};
 	double raw = 0, wire = 0, busy_ns = 0;
 
 	/* Until either the link's time or the processors' is used up. */
@@ -129,10 +132,88 @@ static void noise_is_left_alone(void)
 	check_eq(automatic.at, 0);
 }
 
+/*
+ * A time of one thread that sends at @send_ns for a byte into a link without
+ * end, and of the processors' rest for compression. Return: raw bytes.
+ */
+static double send_tick(const struct content *c, double send_ns, double cores)
+{
+	struct bf_auto_sample sample = {
+		.time_ns = TICK_NS, .senders = 1, .workers = 4, .cores = cores,
+	};
+	double raw = 0, busy_ns = 0, sent_ns = 0;
+
+	while (sent_ns < TICK_NS && busy_ns + sent_ns < cores * TICK_NS &&
+	       busy_ns < 4.0 * TICK_NS) {
+		int level = bf_auto_next(&automatic);
+		unsigned int i = rung_of(level);
+		double encoded = FRAME_BYTES / c->ratio[i];
+		double ns = FRAME_BYTES * c->ns[i];
+
+		bf_auto_frame(&automatic, level, FRAME_BYTES, encoded, ns);
+		raw += FRAME_BYTES;
+		sample.wire_bytes += encoded;
+		sent_ns += encoded * send_ns;
+		busy_ns += ns;
+	}
+	sample.send_ns = sent_ns;
+	bf_auto_choose(&automatic, &sample);
+	return raw;
+}
+
+static void best_of_sending(const struct content *c, double send_ns, double cores)
+{
+	double best = 0, raw = 0;
+
+	automatic = (struct bf_auto){ 0 };
+	for (int i = 0; i < 40; i++)
+		send_tick(c, send_ns, cores);
+	for (int i = 0; i < 50; i++)
+		raw += send_tick(c, send_ns, cores);
+	for (unsigned int i = 0; i < BF_AUTO_RUNGS; i++) {
+		double ns = c->ns[i], sent_ns = send_ns / c->ratio[i];
+		double rate = 1 / sent_ns;
+
+		if (rate > cores / (ns + sent_ns))
+			rate = cores / (ns + sent_ns);
+		if (rate > 4 / ns)
+			rate = 4 / ns;
+		if (rate * 1e9 > best)
+			best = rate * 1e9;
+	}
+	if (raw / 10 < 0.9 * best)
+		tap_fail(__FILE__, __LINE__,
+			 "%.1f ns a byte sent, %.1f cores: %.0f of %.0f bytes/s at level %d",
+			 send_ns, cores, raw / 10, best, levels[automatic.at]);
+}
+
+static void sending_is_the_limit(void)
+{
+	static const double costs[] = { 0.5, 1, 2, 4, 10 };
+	static const double cores[] = { 1, 2, 4, 8 };
+
+	for (size_t s = 0; s < 5; s++) {
+		for (size_t c = 0; c < 4; c++) {
+			best_of_sending(&programs, costs[s], cores[c]);
+			best_of_sending(&text, costs[s], cores[c]);
+			best_of_sending(&noise, costs[s], cores[c]);
+		}
+	}
+}
+
+static void idle_processors_relieve_tls(void)
+{
+	best_of_sending(&programs, 4, 8);
+	check(automatic.at > 0);
+	best_of_sending(&programs, 1, 1);	/* none is idle */
+	check_eq(automatic.at, 0);
+}
+
 static void a_link_that_is_never_full(void)
 {
 	const struct bf_auto_sample sample = {
 		.time_ns = TICK_NS, .wire_bytes = 100000000, .cores = 4,
+		.workers = 4, .senders = 1, .send_ns = TICK_NS / 2,
 	};
 
 	automatic = (struct bf_auto){ 0 };
@@ -149,6 +230,8 @@ int main(void)
 	tap_run("near the best at any link rate", any_link);
 	tap_run("changes are followed", changes_are_followed);
 	tap_run("noise is left alone", noise_is_left_alone);
+	tap_run("sending is the limit", sending_is_the_limit);
+	tap_run("idle processors relieve TLS", idle_processors_relieve_tls);
 	tap_run("a link that is never full", a_link_that_is_never_full);
 	return tap_done();
 }

@@ -11,6 +11,7 @@
 #define KNOWN_BYTES (250e3)		/* measured enough to be believed */
 #define FADE 0.9			/* each time: content changes, others learn it */
 #define FULL_SHARE 0.3			/* of the time: the link is the limit */
+#define BUSY_SHARE 0.9			/* likewise: sending is */
 #define LINK_GROWS 1.03			/* each time that it was not full */
 #define LINK_WEIGHT 0.3			/* of the newest rate */
 #define WORTH 1.02			/* a higher level must gain more */
@@ -108,16 +109,43 @@ static void estimate(const struct bf_auto *automatic, unsigned int i,
 			 (ladder[from].ratio - 1);
 }
 
+static double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
 /* Raw bytes a second at a rung. */
 static double rate_at(const struct bf_auto *automatic, unsigned int i,
-		      double cores)
+		      const struct bf_auto_sample *sample)
 {
 	double ns, ratio, link, processors;
 
 	estimate(automatic, i, &ns, &ratio);
 	link = automatic->link_bytes * ratio;
-	processors = cores * NSEC_PER_SEC / ns;
-	return i && processors < link ? processors : link;
+	processors = least(sample->workers / ns,
+			   sample->cores / (ns + automatic->send_ns / ratio));
+	return least(link, processors * NSEC_PER_SEC);
+}
+
+static void learn_send(struct bf_auto *automatic,
+		       const struct bf_auto_sample *sample)
+{
+	double *ns = &automatic->send_ns, newest;
+
+	if (!sample->wire_bytes)
+		return;
+	newest = (double)sample->send_ns / sample->wire_bytes;
+	*ns = *ns > 0 ? *ns + (newest - *ns) * LINK_WEIGHT : newest;
+}
+
+/* Nothing more can leave: the link is full, or TLS takes all of its threads. */
+static bool is_full(const struct bf_auto_sample *sample)
+{
+	double busy_ns = sample->senders ?
+		(double)sample->send_ns / sample->senders : 0;
+
+	return sample->full_ns > FULL_SHARE * sample->time_ns ||
+	       sample->full_ns + busy_ns > BUSY_SHARE * sample->time_ns;
 }
 
 static void learn_link(struct bf_auto *automatic,
@@ -126,7 +154,7 @@ static void learn_link(struct bf_auto *automatic,
 	double rate = sample->wire_bytes * NSEC_PER_SEC / sample->time_ns;
 	double *link = &automatic->link_bytes;
 
-	if (sample->full_ns > FULL_SHARE * sample->time_ns)
+	if (is_full(sample))
 		*link = *link > 0 ? *link + (rate - *link) * LINK_WEIGHT : rate;
 	else if (*link > 0)
 		*link = rate > *link ? rate : *link * LINK_GROWS;
@@ -138,13 +166,14 @@ void bf_auto_choose(struct bf_auto *automatic, const struct bf_auto_sample *samp
 
 	for (unsigned int i = 0; i < BF_AUTO_RUNGS; i++)
 		fade(&automatic->rung[i], FADE);
+	learn_send(automatic, sample);
 	learn_link(automatic, sample);
 	if (automatic->link_bytes <= 0)	/* never full: nothing to save */
 		return;
 	automatic->at = 0;
-	best = rate_at(automatic, 0, sample->cores);
+	best = rate_at(automatic, 0, sample);
 	for (unsigned int i = 1; i < BF_AUTO_RUNGS; i++) {
-		double rate = rate_at(automatic, i, sample->cores);
+		double rate = rate_at(automatic, i, sample);
 
 		if (rate <= best * WORTH)
 			continue;

@@ -6,9 +6,11 @@
  *
  * The raw rate at a level is the smaller of what the link carries of it (its
  * rate times the ratio) and what the processors make of it (time left by cost of
- * a byte). Cost and ratio are measured: most frames at the level chosen, one in
+ * a byte, its way through TLS and the socket included, which gets shorter as the
+ * byte does). Cost and ratio are measured: most frames at the level chosen, one in
  * some at a neighbour, so that content which changes is noticed. The link's rate
- * is known while it is full; when it is not, it may have grown.
+ * is known while it is full, or while its threads do nothing but send; when
+ * neither is so, it may have grown.
  */
 #ifndef BF_SOURCE_AUTO_LEVEL_H
 #define BF_SOURCE_AUTO_LEVEL_H
@@ -27,6 +29,7 @@ struct bf_auto {
 	unsigned int at;		/* the rung chosen */
 	uint64_t frames;
 	double link_bytes;		/* a second; 0: not known yet */
+	double send_ns;			/* for a byte of the wire */
 };
 
 /* What happened in a time of @time_ns. */
@@ -34,7 +37,10 @@ struct bf_auto_sample {
 	uint64_t time_ns;
 	uint64_t wire_bytes;
 	uint64_t full_ns;		/* the link had more than it could take */
-	double cores;			/* for compression: used by it, or idle */
+	uint64_t send_ns;		/* spent on sending, by all its threads */
+	uint32_t senders;		/* these threads */
+	double cores;			/* used by compression and sending, or idle */
+	double workers;			/* threads that compress */
 };
 
 /* Level of zstd for the next frame, 0: none. */

@@ -33,7 +33,7 @@ struct worker {
 
 /* What the last choice of a level went by. */
 struct look {
-	uint64_t at_ns, wire_bytes, full_ns, idle_ticks;
+	uint64_t at_ns, wire_bytes, full_ns, send_ns, idle_ticks;
 };
 
 /* @lock guards the queue and the choice of levels, and is taken alone. */
@@ -178,25 +178,26 @@ static struct look look_around(struct bf_session *s)
 		.full_ns = atomic_load_explicit(&s->link_full_ns,
 						memory_order_relaxed) /
 			   (1 + s->nr_data_links),
+		.send_ns = atomic_load_explicit(&s->link_send_ns,
+						memory_order_relaxed),
 		.idle_ticks = idle_ticks(),
 	};
 }
 
 /*
- * What compression takes already, and what nobody takes; half of its threads at
- * least: on a machine that is busy the scheduler shares, and the cost of a byte
- * is measured by the clock, so that it tells how.
+ * What compression and sending take already, and what nobody takes; half of the
+ * threads that compress at least: on a machine that is busy the scheduler shares,
+ * and the cost of a byte is measured by the clock, so that it tells how.
  */
 static double cores_left(const struct bf_workers *ws, const struct look *now,
 			 uint64_t time_ns)
 {
 	double ticks_ns = BF_NSEC_PER_SEC / (double)sysconf(_SC_CLK_TCK);
-	double cores = (ws->busy_ns + (now->idle_ticks - ws->look.idle_ticks) *
-			ticks_ns) / time_ns;
+	double idle_ns = (now->idle_ticks - ws->look.idle_ticks) * ticks_ns;
+	double cores = (ws->busy_ns + (now->send_ns - ws->look.send_ns) +
+			idle_ns) / time_ns;
 
-	if (cores < ws->nr / 2.0)
-		return ws->nr / 2.0;
-	return cores < ws->nr ? cores : ws->nr;
+	return cores < ws->nr / 2.0 ? ws->nr / 2.0 : cores;
 }
 
 /* With the lock. */
@@ -208,7 +209,10 @@ static void choose_level(struct bf_workers *ws)
 		.time_ns = time_ns,
 		.wire_bytes = now.wire_bytes - ws->look.wire_bytes,
 		.full_ns = now.full_ns - ws->look.full_ns,
+		.send_ns = now.send_ns - ws->look.send_ns,
+		.senders = 1 + ws->session->nr_data_links,
 		.cores = cores_left(ws, &now, time_ns),
+		.workers = ws->nr,
 	};
 
 	/* Between two passes nobody looked: that time tells nothing. */

@@ -394,16 +394,34 @@ static void wait_events(struct bf_link *link, uint64_t wait_ns)
 		take_kicks(link);
 }
 
+/* NULL: nobody counts. */
+static void add_time(_Atomic uint64_t *sum, uint64_t start_ns)
+{
+	if (sum)
+		atomic_fetch_add_explicit(sum, bf_now_ns() - start_ns,
+					  memory_order_relaxed);
+}
+
+static int transmit_and_count(struct bf_link *link, uint64_t *wait_ns,
+			      struct bf_error *err)
+{
+	uint64_t before = bf_transport_sent_bytes(link->transport);
+	uint64_t start_ns = bf_now_ns();
+	int ret = transmit(link, wait_ns, err);
+
+	if (bf_transport_sent_bytes(link->transport) != before)
+		add_time(link->options.send_ns, start_ns);
+	return ret;
+}
+
 static void wait_and_count(struct bf_link *link, uint64_t wait_ns)
 {
 	bool full = link->blocked || link->throttled;
 	uint64_t start_ns = bf_now_ns();
 
 	wait_events(link, wait_ns);
-	if (full && link->options.full_ns)
-		atomic_fetch_add_explicit(link->options.full_ns,
-					  bf_now_ns() - start_ns,
-					  memory_order_relaxed);
+	if (full)
+		add_time(link->options.full_ns, start_ns);
 }
 
 static bool stopped(struct bf_link *link)
@@ -444,7 +462,8 @@ static void *link_main(void *argument)
 	while (!stopped(link)) {
 		uint64_t wait_ns;
 
-		if (receive(link, &err) || transmit(link, &wait_ns, &err) ||
+		if (receive(link, &err) ||
+		    transmit_and_count(link, &wait_ns, &err) ||
 		    watch(link, &wait_ns, &err)) {
 			fail_link(link, &err);
 			return NULL;

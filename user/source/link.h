@@ -47,10 +47,12 @@ struct bf_link_options {
 	struct bf_link_handler handler;
 	uint64_t timeout_ns;
 	struct bf_bucket *bucket;		/* NULL: no limit */
-	/* Both are added to, by several links perhaps: socket bytes sent; time in
-	 * which a frame was ready and the socket or the rate full. */
+	/* All are added to, by several links perhaps: socket bytes sent; time in
+	 * which a frame was ready and the socket or the rate full; time spent on
+	 * TLS and the socket. */
 	_Atomic uint64_t *wire_bytes;
 	_Atomic uint64_t *full_ns;
+	_Atomic uint64_t *send_ns;
 };
 
 /* Takes over @transport, also on failure. */

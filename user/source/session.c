@@ -460,6 +460,7 @@ int bf_session_link(struct bf_session *s, const struct bf_link_handler *handler,
 		.bucket = &s->bucket,
 		.wire_bytes = &s->progress.wire_bytes,
 		.full_ns = &s->link_full_ns,
+		.send_ns = &s->link_send_ns,
 	};
 
 	return bf_link_start(link, transport, &options, err);

@@ -100,7 +100,7 @@ struct bf_session {
 	struct bf_workers *workers;
 	int wake_fd;			/* readable: something happened */
 	_Atomic bool interrupted;
-	_Atomic uint64_t link_full_ns;
+	_Atomic uint64_t link_full_ns, link_send_ns;
 	struct bf_session_progress progress;
 
 	struct bf_slot *slots;
