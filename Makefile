@@ -107,7 +107,7 @@ $(B)/tsan/unit/%: tests/unit/%.c $(B)/tsan/libblkferry.a $(TEST_DEPS)
 STATIC_LDLIBS := -Wl,--no-warnings -lnl-genl-3 -lnl-3 -pthread
 guest_libs = $(if $(findstring -static,$(1)),$(STATIC_LDLIBS),$(USER_LDLIBS))
 
-bench-programs: $(B)/bench/walk $(B)/bench/costs $(B)/bench/fan_in
+bench-programs: $(B)/bench/walk $(B)/bench/costs $(B)/bench/fan_in $(B)/bench/bare
 
 $(B)/bench/%: tests/bench/%.c $(B)/libblkferry.a $(TEST_DEPS)
 	@mkdir -p $(@D)

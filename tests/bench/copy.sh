@@ -4,7 +4,9 @@
 # beside what people use today. All read the same file without holes, look for
 # zeroes themselves and write into a new sparse file. Turns are taken, medians
 # told. CPU is that of both ends; its goal is nbdcopy's and what AES and checksums
-# must cost here (costs.c), for the three quarters that are not zero.
+# must cost here (costs.c), for the three quarters that are not zero. Beside both
+# stands the barest pipeline that does what TLS asks for (bare.c): what this
+# machine allows.
 # METRICS: copy_vs_nbdcopy copy_vs_qemu_img copy_vs_dd_zstd_socat copy_cpu_s_per_gib
 # shellcheck source=tests/bench/bench.bash
 . "$(dirname "$0")/bench.bash"
@@ -78,10 +80,19 @@ dd_zstd_socat() {
 	cmp "$source" "$target"
 }
 
+bare() {
+	new_target "$target" "$mib"
+	timed build/bench/bare "$source" "$target"
+	note bare "$cpu"
+	cmp "$source" "$target"
+}
+
+make -s bench-programs
 make_content "$source" "$mib"
 for ((i = 0; i < rounds; i++)); do
 	ours
 	nbd nbdcopy nbdcopy --connections=4 --flush "$source"
+	want copy_vs_nbdcopy copy_cpu_s_per_gib && bare
 	want copy_vs_qemu_img copy_cpu_s_per_gib &&
 		nbd qemu qemu-img convert -n -f raw -O raw "$source"
 	want copy_vs_dd_zstd_socat copy_cpu_s_per_gib && dd_zstd_socat
@@ -89,10 +100,11 @@ done
 
 # shellcheck disable=SC2086  # lists of numbers
 versus() {
-	local us them
+	local us them bare
 	us=$(median ${times[ours]}) them=$(median ${times[$2]})
+	bare=$([ -z "${times[bare]:-}" ] || median ${times[bare]})
 	emit "$1" "$(calc "$us / $them")" "$3" "time / time" \
-		"{\"name\":\"$4\",\"seconds\":$them,\"ours_seconds\":$us,\"bytes\":$((mib << 20)),\"source\":\"no holes, both detect zeroes\",\"target\":\"sparse\"}"
+		"{\"name\":\"$4\",\"seconds\":$them,\"ours_seconds\":$us,\"bare_tls_pipeline_seconds\":${bare:-null},\"bytes\":$((mib << 20)),\"source\":\"no holes, both detect zeroes\",\"target\":\"sparse\"}"
 }
 
 # shellcheck disable=SC2086
@@ -106,10 +118,9 @@ versus copy_vs_nbdcopy nbdcopy 1.0 "nbdcopy --connections=4, plain, nbdkit file"
 [ -z "${times[dd]:-}" ] ||
 	versus copy_vs_dd_zstd_socat dd 0.3 "dd | zstd | socat | zstd -d | dd"
 if want copy_cpu_s_per_gib && [ -n "${times[dd]:-}" ]; then
-	make -s bench-programs
 	read -r tls checksum < <(build/bench/costs)
 	must=$(calc "($tls + 2 * $checksum) * 3 / 4")
 	emit copy_cpu_s_per_gib "$(cpu_of ours)" "$(calc "$(cpu_of nbdcopy) + $must")" \
 		"CPU s / GiB, both ends" \
-		"{\"nbdcopy\":$(cpu_of nbdcopy),\"aes_and_checksums\":$must,\"qemu_img\":$(cpu_of qemu),\"dd_zstd_socat\":$(cpu_of dd)}"
+		"{\"nbdcopy\":$(cpu_of nbdcopy),\"aes_and_checksums\":$must,\"bare_tls_pipeline\":$(cpu_of bare),\"qemu_img\":$(cpu_of qemu),\"dd_zstd_socat\":$(cpu_of dd)}"
 fi
