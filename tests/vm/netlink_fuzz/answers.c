@@ -180,7 +180,7 @@ static void learn(struct wire *w, const struct nlmsghdr *h, struct known *known,
 	const struct nlattr *attr;
 	const char *in;
 
-	if (h->nlmsg_len < NLMSG_HDRLEN + GENL_HDRLEN || 
+	if (h->nlmsg_len < NLMSG_HDRLEN + GENL_HDRLEN ||
 	    !well_formed(at, len, BLKFERRY_A_MAX)) {
 		unsound(heard, "attributes of an answer to command", genl->cmd);
 		return;
