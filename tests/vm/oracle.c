@@ -170,14 +170,16 @@ static void copy_generation(struct drainer *d, const struct bf_drain *drain)
 static void begin(struct drainer *d, struct bf_drain *drain)
 {
 	*drain = (struct bf_drain){ .fd = -1, .tracker_id = d->tracker.id };
-	wait_for_changes(d->oracle);
 	enter(d, AT_SWAP);
+	wait_for_cells(d->oracle);
+	wait_for_changes(d->oracle);
 	if (d->due)
 		take_touched(d->oracle, d->due);
 	if (bf_drain_begin(d->nl, drain, &d->disk, 1, &d->err))
 		stop("begin", &d->err);
 	if (d->due)
 		add_touched(d->oracle, d->due);
+	share_changes(d->oracle);
 	enter(d, OWNED);
 	d->nr_passes++;
 	d->carried_blocks += drain->carried_blocks;
@@ -245,6 +247,7 @@ static void die_with_generation(struct drainer *d)
 static void end_pass(struct drainer *d, struct bf_drain *drain, enum end end)
 {
 	enter(d, ENDING);
+	wait_for_cells(d->oracle);
 	if (end == COMMIT_PART)
 		commit_part(d, drain);
 	if (end == ABORT && bf_drain_abort(d->nl, drain, &d->err))
@@ -255,6 +258,7 @@ static void end_pass(struct drainer *d, struct bf_drain *drain, enum end end)
 	if (end == RECONNECT)
 		reconnect(d);
 	enter(d, IDLE);
+	wait_for_cells(d->oracle);
 	wait_for_changes(d->oracle);
 }
 

@@ -22,6 +22,7 @@ struct writers;
 struct oracle {
 	uint64_t size_bytes;
 	_Atomic int state;		/* enum state */
+	_Atomic int left_of_pass;	/* operations that may meet it while owned */
 	struct writers *writers;
 };
 
@@ -35,6 +36,10 @@ void start_changes(struct oracle *oracle);
 bool changes_go_on(struct oracle *oracle);
 /* Until an operation is under way that will change the disk. */
 void wait_for_changes(struct oracle *oracle);
+/* A pass begins, which has its share of the operations to meet. */
+void share_changes(struct oracle *oracle);
+/* Until an operation of every kind has met this state, now or before. */
+void wait_for_cells(struct oracle *oracle);
 void join_changes(struct oracle *oracle);
 /*
  * What may be marked, a bit a block. Around a begin: what was changed before it

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -25,6 +26,8 @@
 #define NR_WRITERS 4
 #define WRITE_MAX_BYTES (128u << 10)
 #define BURST 8
+#define NEAR_SECTORS (8u << 11)
+#define PASSES_MIN 24
 
 enum kind {
 	PLAIN, DURABLE, BUFFERED, BURST_OF, DISCARD, ZERO, FLUSH, PASSED_THROUGH,
@@ -64,7 +67,7 @@ struct writer {
 	char *data;
 	uint64_t number;
 	uint64_t at, length;		/* under way; by lock */
-	uint64_t cells[NR_KINDS][NR_STATES];
+	_Atomic uint64_t cells[NR_KINDS][NR_STATES];
 	uint64_t unsupported[NR_KINDS];
 };
 
@@ -126,6 +129,19 @@ static uint64_t some_length(struct writer *w)
 }
 
 /*
+ * Most places are near each other, so that passes are short and swaps are many:
+ * around two thirds of the range, where disks of 256 MiB have the border of two
+ * leaves.
+ */
+static void narrow(struct writer *w, uint64_t *low, uint64_t *sectors)
+{
+	if (*sectors <= NEAR_SECTORS || rand_r(&w->seed) % 16 == 0)
+		return;
+	*low += (*sectors - NEAR_SECTORS) / 3 * 2;
+	*sectors = NEAR_SECTORS;
+}
+
+/*
  * Buffered writes keep to the last quarter: mixed with direct ones on the same
  * pages the kernel itself reports I/O errors.
  */
@@ -138,7 +154,9 @@ static uint64_t place(struct writer *w, uint64_t length, bool buffered)
 		low = border;
 	else
 		sectors = border;
-	sectors -= low + length / 512;
+	sectors -= low;
+	narrow(w, &low, &sectors);
+	sectors -= length / 512;
 	low += (((uint64_t)rand_r(&w->seed) << 16) ^ rand_r(&w->seed)) %
 	       (sectors + 1);
 	return low / w->unit * w->unit * 512;
@@ -281,6 +299,17 @@ static bool writes(enum kind kind)
 	return kind != FLUSH && kind != PASSED_THROUGH;
 }
 
+/* However slow a pass is, it meets its share and no more. */
+static void wait_for_turn(struct oracle *oracle)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	while (atomic_load(&oracle->state) == OWNED &&
+	       atomic_load(&oracle->left_of_pass) <= 0)
+		nanosleep(&moment, NULL);
+	atomic_fetch_sub(&oracle->left_of_pass, 1);
+}
+
 static void change(struct writer *w)
 {
 	struct writers *all = w->oracle->writers;
@@ -314,8 +343,10 @@ static void *writer_main(void *arg)
 	struct writer *w = arg;
 	struct writers *all = w->oracle->writers;
 
-	for (unsigned int n = 0; n < all->nr_operations; n++)
+	for (unsigned int n = 0; n < all->nr_operations; n++) {
+		wait_for_turn(w->oracle);
 		change(w);
+	}
 	if (fsync(w->buffered))
 		stop("fsync", NULL);
 	atomic_fetch_sub(&all->nr_running, 1);
@@ -439,10 +470,32 @@ static uint64_t cell(const struct writers *all, int kind, int state)
 	return sum;
 }
 
-/* With few operations a cell may stay empty by chance. */
+/* With few operations some state may come when no more are left to meet it. */
 static bool must_be_filled(const struct writers *all)
 {
-	return (uint64_t)all->nr_operations * NR_WRITERS >= 4000;
+	return (uint64_t)all->nr_operations * NR_WRITERS >= 1000;
+}
+
+static bool is_met_by_all(const struct writers *all, int state)
+{
+	for (int kind = 0; kind < NR_KINDS; kind++)
+		if (!cell(all, kind, state))
+			return false;
+	return true;
+}
+
+void share_changes(struct oracle *oracle)
+{
+	unsigned int all = oracle->writers->nr_operations * NR_WRITERS;
+
+	atomic_store(&oracle->left_of_pass, all / PASSES_MIN + NR_WRITERS);
+}
+
+void wait_for_cells(struct oracle *oracle)
+{
+	while (changes_go_on(oracle) &&
+	       !is_met_by_all(oracle->writers, atomic_load(&oracle->state)))
+		sched_yield();
 }
 
 bool print_cells(const struct oracle *oracle)
