@@ -363,7 +363,7 @@ static void receiver_bad(void)
 	receiver_refused(TARGET "[target u]\npath = /dev/vdb\n" PEER, ": ",
 			 "belongs to two targets");
 	receiver_refused("[receiver]\nmore-connections = 385\n" TARGET PEER,
-			 ":2: more-connections: ", "from 0 to 384");
+			 ":2: more-connections: ", "from 0 to 256");
 	receiver_refused(TARGET PEER TARGET, ":6: ", "Duplicate section");
 }
 

@@ -17,8 +17,8 @@
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 #define TIMEOUT_MIN_NS 100000000ull
 #define FULL_COPIES_MAX 64
-/* With one for each job, fewer than the 512 that a receiver serves. */
-#define MORE_CONNECTIONS_MAX 384
+/* With those of 256 jobs themselves, the 512 that a receiver serves. */
+#define MORE_CONNECTIONS_MAX 256
 
 bool bf_name_valid(const char *name)
 {

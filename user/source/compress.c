@@ -193,7 +193,11 @@ static double cores_left(const struct bf_workers *ws, const struct look *now,
 			 uint64_t time_ns)
 {
 	double ticks_ns = BF_NSEC_PER_SEC / (double)sysconf(_SC_CLK_TCK);
-	double idle_ns = (now->idle_ticks - ws->look.idle_ticks) * ticks_ns;
+	/* The kernel's count of them can go back a little. */
+	uint64_t idle_ticks = now->idle_ticks > ws->look.idle_ticks &&
+			      ws->look.idle_ticks ?
+			      now->idle_ticks - ws->look.idle_ticks : 0;
+	double idle_ns = idle_ticks * ticks_ns;
 	double cores = (ws->busy_ns + (now->send_ns - ws->look.send_ns) +
 			idle_ns) / time_ns;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Cutover, up to the proof: passes flow until a freeze would be short enough;
- * then hook, sync, a rehearsal, freeze, last passes, until a generation of every disk is
- * empty (RULE 4). Whatever goes wrong before the final commit message ends in a
+ * then hook, sync, a rehearsal, freeze, last passes, until a generation of every
+ * disk is empty (RULE 4). Whatever goes wrong before the final commit message ends in a
  * thaw (RULE 5). cutover_final.c goes on from there.
  */
 #include <errno.h>
@@ -114,11 +114,17 @@ static int one_pass(struct bf_job *job, struct bf_error *err)
 /* But for FIFREEZE itself, which may be a guess: the rehearsal tells. */
 static bool fits(struct cutover *cutover, struct bf_forecast *forecast)
 {
-	uint64_t freeze_ns = cutover->job->converge.freeze_ns;
+	struct bf_job *job = cutover->job;
+	struct bf_converge converge;
+	struct bf_forecast rest;
 
-	*forecast = bf_job_forecast(cutover->job);
-	return forecast->known && forecast->now_ns - freeze_ns <=
-				  cutover->options->max_downtime_ns;
+	*forecast = bf_job_forecast(job);
+	pthread_mutex_lock(&job->lock);
+	converge = job->converge;
+	pthread_mutex_unlock(&job->lock);
+	bf_converge_freeze(&converge, 0);
+	rest = bf_converge_forecast(&converge, bf_job_dirty_bytes(job));
+	return rest.known && rest.now_ns <= cutover->options->max_downtime_ns;
 }
 
 /* One pass at least, and as long as each is clearly smaller than the last. */
@@ -276,7 +282,6 @@ static int freeze(struct cutover *cutover, struct bf_error *err)
 
 	cutover->freeze_ns = bf_now_ns() -
 			     bf_guardian_since_ns(cutover->guardian);
-	note_freeze(cutover, cutover->freeze_ns);
 	return ret && bf_cutover_is_over(cutover) ?
 	       bf_cutover_interrupted(cutover, err) : ret;
 }
@@ -286,6 +291,7 @@ static int freeze(struct cutover *cutover, struct bf_error *err)
 static int freeze_and_thaw(struct cutover *cutover, struct bf_error *err)
 {
 	int ret = quiet(cutover, err);
+	uint64_t took_ns;
 
 	if (!ret)
 		ret = freeze(cutover, err);
@@ -293,10 +299,13 @@ static int freeze_and_thaw(struct cutover *cutover, struct bf_error *err)
 		ret = bf_thaw(&cutover->holders, cutover->guardian, err);
 	if (ret)
 		return ret;
-	note_freeze(cutover, bf_now_ns() -
-		    bf_guardian_since_ns(cutover->guardian));
-	bf_guardian_stop_clock(cutover->guardian);
+	took_ns = bf_now_ns() - bf_guardian_since_ns(cutover->guardian);
+	cutover->rehearsed_ns += took_ns;
+	note_freeze(cutover, took_ns);
+	ret = bf_guardian_stop_clock(cutover->guardian, err);
 	bf_cutover_unquiet(cutover);
+	if (ret)
+		return ret;
 	return atomic_load(&cutover->expired) ?
 	       bf_cutover_interrupted(cutover, err) : 0;
 }
@@ -314,6 +323,19 @@ static bool rehearsed_fits(struct cutover *cutover, struct bf_forecast *forecast
 	pthread_mutex_unlock(&job->lock);
 	return forecast->known &&
 	       forecast->now_ns <= cutover->options->max_downtime_ns;
+}
+
+/* If the last pass had nothing to send; and users had one bound of standstill. */
+static bool could_fit(const struct cutover *cutover)
+{
+	struct bf_job *job = cutover->job;
+	uint64_t bound_ns = cutover->options->max_downtime_ns;
+	struct bf_forecast least;
+
+	pthread_mutex_lock(&job->lock);
+	least = bf_converge_forecast_frozen(&job->converge, 0);
+	pthread_mutex_unlock(&job->lock);
+	return least.now_ns <= bound_ns && cutover->rehearsed_ns <= bound_ns;
 }
 
 /*
@@ -339,6 +361,8 @@ static int rehearse(struct cutover *cutover, struct bf_error *err)
 			cutover->projected_ns = forecast.now_ns;
 			return 0;
 		}
+		if (!could_fit(cutover))
+			break;
 	}
 	return not_converging(cutover->job, &forecast, cutover, err);
 }

@@ -23,6 +23,7 @@ struct cutover {
 	uint64_t epoch;			/* of the final commit message */
 	uint64_t projected_ns;		/* just before the freeze */
 	uint64_t freeze_ns;		/* all FIFREEZE together */
+	uint64_t rehearsed_ns;		/* what was frozen for a moment, before */
 	uint64_t downtime_ns;
 	uint64_t dirty_bytes_at_freeze;
 	unsigned int rounds;

@@ -38,6 +38,7 @@ struct bf_guardian {
 	int pidfd;			/* of the guardian */
 	bool own_group;
 	bool deaf;			/* it reads nothing: not waited for again */
+	bool missed;			/* a word was lost on it */
 	pthread_t thread;
 	bool has_thread;
 	pthread_mutex_t lock;
@@ -87,6 +88,7 @@ static int tell(struct bf_guardian *guardian, uint32_t type, size_t index,
 			       guardian->deaf ? MSG_DONTWAIT : 0);
 
 	guardian->deaf = ret == -ETIMEDOUT;
+	guardian->missed |= ret != 0;
 	return ret;
 }
 
@@ -345,11 +347,15 @@ void bf_guardian_start_clock(struct bf_guardian *guardian)
 	pthread_mutex_unlock(&guardian->lock);
 }
 
-void bf_guardian_stop_clock(struct bf_guardian *guardian)
+int bf_guardian_stop_clock(struct bf_guardian *guardian, struct bf_error *err)
 {
 	pthread_mutex_lock(&guardian->lock);
 	guardian->since_ns = 0;
 	pthread_mutex_unlock(&guardian->lock);
+	if (!guardian->missed)
+		return 0;
+	return bf_fail(err, BF_E_FREEZE, ETIMEDOUT,
+		       "all is thawed, but the guardian has not heard of it and would end this process at the bound; try again");
 }
 
 int bf_guardian_announce(struct bf_guardian *guardian, size_t index)

@@ -66,8 +66,11 @@ int bf_guardian_arm(struct bf_guardian *guardian, uint64_t bound_ns,
 		    struct bf_error *err);
 /* The clock of the bound starts: just before the first FIFREEZE. */
 void bf_guardian_start_clock(struct bf_guardian *guardian);
-/* All is thawed, and another freeze is to come. */
-void bf_guardian_stop_clock(struct bf_guardian *guardian);
+/*
+ * All is thawed, and another freeze is to come. Fails if the guardian has missed
+ * a word: it may take something for frozen still.
+ */
+int bf_guardian_stop_clock(struct bf_guardian *guardian, struct bf_error *err);
 /* Before FIFREEZE of filesystem @index, after the clock was started. */
 int bf_guardian_announce(struct bf_guardian *guardian, size_t index);
 enum bf_guardian_result {

@@ -605,18 +605,30 @@ static void end_requests(struct bf_job *job)
 		bf_job_control_stop(job, &over);
 }
 
+/*
+ * Without the socket another process may run the job, whose failure this is not;
+ * and a job whose target was cut over has not failed, it is done.
+ */
+static void note_end(const struct bf_job *job, const json_t *outcome,
+		     const struct bf_error *err)
+{
+	if (bf_job_runs_elsewhere(job))
+		return;
+	if (!err || err->code == BF_E_CUT_OVER)
+		bf_job_forget_failure(job);
+	else
+		bf_job_note_failure(job, outcome);
+}
+
 int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	       struct bf_error *err)
 {
 	struct bf_job job = { .wake_fd = -1, .quit_fd = -1, .end_fd = -1,
 			      .peer_fd = -1, .slot_fd = -1 };
-	bool is_second;
 	int ret = init(&job, options, err);
 
 	if (!ret)
 		ret = prepare(&job, err);
-	/* Then the job has not failed: another process runs it. */
-	is_second = ret && err->code == BF_E_BUSY && !job.control;
 	if (!ret)
 		ret = run_states(&job, err);
 	if (ret) {
@@ -624,15 +636,15 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 		forget_copy(&job);
 	}
 	bf_job_monitor_stop(&job);
-	end_requests(&job);
+	/* While the socket is ours nobody else runs this job. */
 	if (ret)
 		bf_job_untrack_unused(&job);
+	*outcome = bf_job_status(&job);
+	note_end(&job, *outcome, ret ? err : NULL);
+	end_requests(&job);
 	if (ret)
 		bf_job_hook_tell(&job, "on-failure", options->config->on_failure,
 				 err);
-	*outcome = bf_job_status(&job);
-	if (ret && !is_second)
-		bf_job_note_failure(&job, *outcome);
 	bf_job_report(&job, *outcome);
 	if (!ret && job.power_off)
 		power_off(&job);

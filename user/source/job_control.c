@@ -253,6 +253,23 @@ static void on_request(void *context, struct bf_control_client *client,
 			    "a job understands status, set, sync, pause, resume, cancel, cutover, thaw and verify");
 }
 
+bool bf_job_runs_elsewhere(const struct bf_job *job)
+{
+	json_t *answer = NULL, *request = json_pack("{s:s}", "command", "status");
+	struct bf_error err = { 0 };
+	char path[108];
+	int ret;
+
+	if (job->control)
+		return false;
+	bf_control_path(path, job->options->run_dir, job->config->name);
+	ret = bf_control_call(path, request, BF_NSEC_PER_SEC, NULL, NULL, &answer,
+			      &err);
+	json_decref(request);
+	json_decref(answer);
+	return !ret || err.code != BF_E_NOT_RUNNING;
+}
+
 int bf_job_control_start(struct bf_job *job, struct bf_error *err)
 {
 	char path[108];

@@ -280,6 +280,8 @@ int bf_job_verify(struct bf_job *job, json_t **report, struct bf_error *err);
 /* ---- job_control.c: requests ---- */
 int bf_job_control_start(struct bf_job *job, struct bf_error *err);
 void bf_job_control_stop(struct bf_job *job, const struct bf_error *why);
+/* Another process has the job's socket. */
+bool bf_job_runs_elsewhere(const struct bf_job *job);
 struct bf_job_request *bf_job_next_request(struct bf_job *job);
 void bf_job_answer(struct bf_job *job, struct bf_job_request *request,
 		   json_t *answer);

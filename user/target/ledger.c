@@ -406,12 +406,19 @@ static bool names_target(const struct bf_ledger *ledger, const char *name)
 	return false;
 }
 
-/* Left by a death between the two steps? */
+/* Left by a death between the two steps? What was reopened has no cookie. */
 static bool is_same_content(const struct bf_ledger *a, const struct bf_ledger *b)
 {
-	return a->nr_disks && b->nr_disks &&
-	       !memcmp(a->disks[0].cookie, b->disks[0].cookie,
-		       sizeof(a->disks[0].cookie));
+	static const uint8_t none[sizeof(a->disks[0].cookie)];
+
+	if (!a->nr_disks || a->nr_disks != b->nr_disks)
+		return false;
+	for (uint32_t i = 0; i < a->nr_disks; i++)
+		if (!memcmp(a->disks[i].cookie, none, sizeof(none)) ||
+		    memcmp(a->disks[i].cookie, b->disks[i].cookie, sizeof(none)) ||
+		    strcmp(a->disks[i].target, b->disks[i].target))
+			return false;
+	return true;
 }
 
 static int adopt(const char *folder, struct bf_ledger *old, const char *peer,
