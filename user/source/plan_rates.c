@@ -365,7 +365,7 @@ static struct copy predict(const struct bf_plan *plan, const struct rates *rates
 		return copy;
 	copy.ns = copy.data_bytes * cost.ns_per_byte;
 	copy.bound = cost.by_processors ? "the processors that compress" :
-		     rates->link > 0 ? "the link" : "a link of 1 Gbit/s, assumed,";
+		     rates->link > 0 ? "the link" : "a link of 1 Gbit/s (assumed)";
 	return copy;
 }
 
