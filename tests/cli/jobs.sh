@@ -59,9 +59,11 @@ failed_is_shown() {
 	fails_saying 'does not run' "$bf" sync web "${records[@]}"
 }
 
-# screen ROWS: what `status --watch` draws on a terminal of so many.
+# screen ROWS: what `status --watch` draws on a terminal of so many. In the
+# foreground: the terminal stops whom it does not belong to.
 screen() {
-	TERM=xterm script -qfc "stty rows $1 cols 72; timeout -s INT 2 \
+	SHELL=/bin/sh TERM=xterm script -qfc "stty rows $1 cols 72; \
+		timeout --foreground -s INT 2 \
 		$bf status --watch --run-dir $run --records-dir $test_tmp/records" \
 		"$test_tmp/screen" </dev/null >"$test_tmp/script"
 }

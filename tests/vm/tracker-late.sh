@@ -96,22 +96,32 @@ below_raid0() {
 
 # --- a driver that takes off its bio what it has done -------------------------------
 
-# Nothing waits on brd, but a write takes its time: once of many times tracking
-# begins within one. One after the other to the end of the disk: the one that
-# was under way and all that follow are dirty.
+# Nothing waits on brd, but a write takes its time: tracking begins while one
+# after the other is written to the end of the disk, most often within one. That
+# one and all that follow are dirty.
 within_a_write() {
-	whatever consumer "untrack a"
-	dd if=/dev/zero of="$1" bs=1M count=32 oflag=direct status=none &
-	consumer "track a $2"
-	wait $!
+	local line writing
+	whatever ask "untrack a"
+	exec {writing}< <(exec write_on "$1")
+	IFS= read -r -t 30 line <&"$writing"
+	eq "$line" writing "the writer's word"
+	ask_ok "track a $2"
+	cat <&"$writing" # until it has ended
+	exec {writing}<&-
 	[ "$(stat_of a late) $(reason_of a unseen)" != "0 0 0" ]
+}
+
+# within_one DISK TRACKED
+within_one() {
+	start_consumer
+	cleanup_fn whatever consumer "untrack a"
+	wait_until 60 within_a_write "$1" "$2"
 }
 
 one_after_the_other() {
 	local dirty first
 	ram
-	cleanup_fn whatever consumer "untrack a"
-	wait_until 60 within_a_write "$disk" "$disk"
+	within_one "$disk" "$disk"
 	late_is 1 0
 	dirty=$(drained a "$disk")
 	first=${dirty%%+*}
@@ -123,8 +133,7 @@ clones_of_them() {
 	ram
 	local below=$disk
 	dm top "0 65536 linear $below 0"
-	cleanup_fn whatever consumer "untrack a"
-	wait_until 60 within_a_write "$disk" "$below"
+	within_one "$disk" "$below"
 }
 
 # --- flushes ----------------------------------------------------------------------
