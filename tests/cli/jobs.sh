@@ -52,11 +52,25 @@ failed_is_shown() {
 		'"web","failed","not-found","the shop"'
 	"$bf" metrics --once "${records[@]}" >"$test_tmp/metrics"
 	grep -q '^blkferry_job_info{job_name="web",state="failed",.* 1$' "$test_tmp/metrics"
+	# Nothing more can come of it.
+	timeout 20 "$bf" status web --watch "${records[@]}" | grep -q "cannot open $test_tmp/none"
+	eq "$(timeout 20 "$bf" status web --watch --json "${records[@]}" | jq -r .state)" failed
 	# It has no figures any more.
 	eq "$(grep -c 'job_name="web"' "$test_tmp/metrics")" 1 "lines on it"
 	# A name is one job's, whatever lies in the folder.
 	expect_status 1 "$bf" status we "${records[@]}"
 	fails_saying 'does not run' "$bf" sync web "${records[@]}"
+}
+
+# Its disk is gone for good: what it left goes with the operator's word, once.
+failed_is_cancelled() {
+	local records=(--run-dir "$run" --records-dir "$test_tmp/cancelled")
+	cp -r "$test_tmp/records" "$test_tmp/cancelled"
+	touch "$test_tmp/cancelled/web.json" "$test_tmp/cancelled/webb.json"
+	"$bf" cancel web "${records[@]}" | grep -q '^web did not run; .* removed'
+	eq "$("$bf" status "${records[@]}")" "no job is running"
+	eq "$(find "$test_tmp/cancelled" -type f)" "$test_tmp/cancelled/webb.json" left
+	fails_saying 'does not run' "$bf" cancel web "${records[@]}"
 }
 
 # screen ROWS: what `status --watch` draws on a terminal of so many. In the
@@ -100,6 +114,7 @@ run_case "no job runs" no_jobs
 run_case "words to a job that does not run" not_running
 run_case "sockets of dead jobs" stale_sockets
 run_case "a job that has failed is shown as such" failed_is_shown
+run_case "a job that has failed is cancelled" failed_is_cancelled
 run_case "the whole terminal is drawn" screen_is_drawn
 run_case "a run directory too long for a socket" long_run_dir
 run_case "watching ends when it is told to" watch_stops

@@ -79,6 +79,11 @@ int cli_collect_job(const struct cli *cli, const char *name, json_t **status,
 		ret : 0;
 }
 
+bool cli_job_is_over(const json_t *status)
+{
+	return json_object_get(status, "ended");
+}
+
 /* --- all jobs --- */
 
 static bool ends_with(const char *name, const char *suffix)

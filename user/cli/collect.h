@@ -13,6 +13,8 @@ int cli_collect_running(const struct cli *cli, const char *name,
 /* The same, or what it left when it failed. */
 int cli_collect_job(const struct cli *cli, const char *name, json_t **status,
 		    struct bf_error *err);
+/* It is only what a job left that has failed. */
+bool cli_job_is_over(const json_t *status);
 /* The status of every job that runs or has failed is appended to @jobs. */
 int cli_collect_jobs(const struct cli *cli, json_t *jobs, struct bf_error *err);
 /* Every tracker's row is appended to @rows; none if the module is not loaded. */

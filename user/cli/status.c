@@ -112,7 +112,7 @@ static int show_all(const struct cli *cli, struct bf_error *err)
 	return ret;
 }
 
-static int show_one(const struct cli *cli, const char *name,
+static int show_one(const struct cli *cli, const char *name, bool *over,
 		    struct bf_error *err)
 {
 	json_t *status;
@@ -120,6 +120,7 @@ static int show_one(const struct cli *cli, const char *name,
 
 	if (ret)
 		return ret;
+	*over = cli_job_is_over(status);
 	if (cli->json)
 		cli_print_json(json_incref(status));
 	else
@@ -128,20 +129,23 @@ static int show_one(const struct cli *cli, const char *name,
 	return ret;
 }
 
-static int show(const struct cli *cli, struct bf_error *err)
+/* *over: the one that was asked for will not change any more. */
+static int show(const struct cli *cli, bool *over, struct bf_error *err)
 {
-	return cli->nr_arguments ? show_one(cli, cli->arguments[0], err) :
+	*over = false;
+	return cli->nr_arguments ? show_one(cli, cli->arguments[0], over, err) :
 		show_all(cli, err);
 }
 
 /* One line of JSON a second. */
 static int watch_json(const struct cli *cli, int stop_fd, struct bf_error *err)
 {
+	bool over;
 	int ret;
 
 	do {
-		ret = show(cli, err);
-	} while (!ret && !fflush(stdout) && !cli_stop_wait(stop_fd));
+		ret = show(cli, &over, err);
+	} while (!ret && !over && !fflush(stdout) && !cli_stop_wait(stop_fd));
 	return ret;
 }
 
@@ -161,7 +165,9 @@ static int watch(const struct cli *cli, struct bf_error *err)
 
 static int run(const struct cli *cli, struct bf_error *err)
 {
-	return watch_given ? watch(cli, err) : show(cli, err);
+	bool over;
+
+	return watch_given ? watch(cli, err) : show(cli, &over, err);
 }
 
 const struct cli_command cli_status = {

@@ -99,16 +99,21 @@ int cli_watch_events(const struct cli *cli, int stop_fd, struct bf_error *err)
 	int ret = 0;
 
 	do {
+		bool over = false;
 		json_t *jobs = json_array();
 
 		ret = look(cli, jobs, err);
 		/* The job that was asked for by name was there, and is not. */
 		if (ret && err->code == BF_E_NOT_RUNNING && json_object_size(seen))
 			ret = 1;
-		json_array_foreach(jobs, index, status)
+		json_array_foreach(jobs, index, status) {
 			tell_job(seen, status);
+			over = cli->nr_arguments && cli_job_is_over(status);
+		}
 		tell_ended(seen, jobs);
 		json_decref(jobs);
+		if (over)
+			break;
 	} while (!ret && !fflush(stdout) && !cli_stop_wait(stop_fd));
 	json_decref(seen);
 	return ret == 1 ? 0 : ret;

@@ -74,4 +74,14 @@ void bf_job_report_path(const char *records_dir, const char *job,
 void bf_job_failure_path(const char *records_dir, const char *job,
 			 char path[BF_PATH_BYTES]);
 
+/*
+ * The end, on this machine, of a job that does not run: its trackers, records
+ * and failure are removed. *found: there were any. Nobody can start the job
+ * meanwhile. -EBUSY with BF_E_BUSY where somebody does, or where its guardian
+ * holds filesystems frozen.
+ */
+int bf_job_drop_leftovers(const char *name, const char *run_dir,
+			  const char *records_dir, bool *found,
+			  struct bf_error *err);
+
 #endif /* BF_SOURCE_JOB_H */

@@ -21,10 +21,15 @@
 
 #define RECORD_KIND "source-job"
 
+void bf_job_record_path(const char *records_dir, const char *job,
+			char path[BF_PATH_BYTES])
+{
+	snprintf(path, BF_PATH_BYTES, "%s/%s.json", records_dir, job);
+}
+
 static void record_path(const struct bf_job *job, char path[BF_PATH_BYTES])
 {
-	snprintf(path, BF_PATH_BYTES, "%s/%s.json", job->options->records_dir,
-		 job->config->name);
+	bf_job_record_path(job->options->records_dir, job->config->name, path);
 }
 
 static bool has_record(const struct bf_job *job)

@@ -200,10 +200,15 @@ int bf_job_skip(void *context, struct bf_error *err)
 
 /* ---- the record ---- */
 
+void bf_job_skip_path(const char *records_dir, const char *job,
+		      char path[BF_PATH_BYTES])
+{
+	snprintf(path, BF_PATH_BYTES, "%s/%s.skipped.json", records_dir, job);
+}
+
 static void record_path(const struct bf_job *job, char path[BF_PATH_BYTES])
 {
-	snprintf(path, BF_PATH_BYTES, "%s/%s.skipped.json",
-		 job->options->records_dir, job->config->name);
+	bf_job_skip_path(job->options->records_dir, job->config->name, path);
 }
 
 /* Offset, length, offset, length ... */

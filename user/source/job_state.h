@@ -190,6 +190,8 @@ void bf_job_wait_for_start(struct bf_job *job);
 
 /* ---- job_record.c ---- */
 /* Fills in what is recorded of each disk; none is no failure. */
+void bf_job_record_path(const char *records_dir, const char *job,
+			char path[BF_PATH_BYTES]);
 int bf_job_record_load(struct bf_job *job, struct bf_error *err);
 int bf_job_record_store(struct bf_job *job, struct bf_error *err);
 int bf_job_record_remove(struct bf_job *job, struct bf_error *err);
@@ -200,6 +202,8 @@ int bf_job_skip(void *job, struct bf_error *err);
 int bf_job_skip_load(struct bf_job *job, struct bf_error *err);
 int bf_job_skip_store(struct bf_job *job, struct bf_error *err);
 int bf_job_skip_remove(struct bf_job *job, struct bf_error *err);
+void bf_job_skip_path(const char *records_dir, const char *job,
+		      char path[BF_PATH_BYTES]);
 /* With whole-disk: what was left out before becomes dirty. */
 int bf_job_unskip(struct bf_job *job, struct bf_error *err);
 
