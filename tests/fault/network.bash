@@ -2,28 +2,12 @@
 # shellcheck shell=bash disable=SC2154  # test_tmp: tests/lib.sh
 # What the tests of a broken network share: a copy of $source to a receiver behind
 # the proxy (proxy.c), which is told how each of its connections breaks.
+# shellcheck source=tests/fault/pair.bash
+. "$(dirname "$0")/pair.bash"
 
-bf=${BLKFERRY:-build/blkferry}
 proxy_program=build/fault/proxy
-source=$test_tmp/source.img
-far=$test_tmp/far.img
 connections=1
-
-"$bf" key -g -k "$test_tmp/near.key" >"$test_tmp/near.id"
-peer=$("$bf" key -g -k "$test_tmp/far.key")
-cat >"$test_tmp/receiver.conf" <<END
-[receiver]
-listen = 127.0.0.1:0
-key = $test_tmp/far.key
-records = $test_tmp/records
-timeout = 5s
-[peer near]
-key = $(cat "$test_tmp/near.id")
-targets = far
-[target far]
-path = $far
-overwrite = yes
-END
+write_receiver "timeout = 5s"
 
 says() { grep -q "$2" "$test_tmp/$1.log"; }
 
@@ -34,14 +18,11 @@ through() {
 	rm -rf "$test_tmp/records" "$test_tmp/near" "$test_tmp/run"
 	rm -f "$far"
 	truncate -s "$(stat -c %s "$source")" "$far"
-	: >"$test_tmp/receiver.log"
 	: >"$test_tmp/proxy.log"
-	"$bf" receive --config "$test_tmp/receiver.conf" 2>"$test_tmp/receiver.log" &
-	cleanup_fn whatever kill "$!"
-	wait_until 20 says receiver 'listening on '
+	# shellcheck disable=SC2119
+	start_receiver
 	for plan; do echo "$plan"; done >"$test_tmp/plan"
-	"$proxy_program" "$(sed -n 's/^listening on //p' "$test_tmp/receiver.log")" \
-		<"$test_tmp/plan" >"$test_tmp/proxy.log" &
+	"$proxy_program" "$address" <"$test_tmp/plan" >"$test_tmp/proxy.log" &
 	cleanup_fn whatever kill "$!"
 	wait_until 20 says proxy 'listening on '
 	address=$(sed -n 's/^listening on //p' "$test_tmp/proxy.log")
@@ -63,10 +44,18 @@ copy() {
 	esac
 }
 
-broken() {
+# copied PLAN...: whether the network broke or not.
+copied() {
 	local again=0
 	through "$@"
 	copy
-	says proxy "$(awk '{ print $3 " after " $2 }' <<<"$1")"
 	cmp "$source" "$far"
+}
+
+# has_broken PLAN: as it was planned.
+has_broken() { says proxy "$(awk '{ print $3 " after " $2 }' <<<"$1")"; }
+
+broken() {
+	copied "$@"
+	has_broken "$1"
 }

@@ -10,8 +10,8 @@
 . "$(dirname "$0")/../lib.sh"
 
 bf=${BLKFERRY_FAULTY:-build/faulty/blkferry}
-source=$test_tmp/source.img
-far=$test_tmp/far.img
+# shellcheck source=tests/fault/pair.bash
+. "$(dirname "$0")/pair.bash"
 kills=0 failures=0
 
 # The form of 2 MiB: data, zeroes, data.
@@ -20,37 +20,13 @@ truncate -s 3M "$source"
 head -c 1M /dev/urandom >>"$source"
 
 mapfile -t points < <(sed -n 's/^\tX(.*"\(.*\)").*/\1/p' user/lib/fault.h)
-"$bf" key -g -k "$test_tmp/near.key" >"$test_tmp/near.id"
-peer=$("$bf" key -g -k "$test_tmp/far.key")
-cat >"$test_tmp/receiver.conf" <<END
-[receiver]
-listen = 127.0.0.1:0
-key = $test_tmp/far.key
-records = $test_tmp/records
-[peer near]
-key = $(cat "$test_tmp/near.id")
-targets = far
-[target far]
-path = $far
-overwrite = yes
-END
+# shellcheck disable=SC2119
+write_receiver
 
-is_listening() { grep -q 'listening on ' "$test_tmp/receiver.log" || ! kill -0 "$receiver"; }
-
-# start_receiver [FAULT]: on the port that the first one was given.
-start_receiver() {
-	: >"$test_tmp/receiver.log"
-	BLKFERRY_FAULT=${1:-} "$bf" receive --config "$test_tmp/receiver.conf" \
-		2>"$test_tmp/receiver.log" &
-	receiver=$!
-	wait_until 20 is_listening
-	address=$(sed -n 's/^listening on //p' "$test_tmp/receiver.log")
-	sed -i "s/^listen.*/listen = $address/" "$test_tmp/receiver.conf"
-}
-
-end_receiver() {
-	[ -z "${receiver:-}" ] || { kill "$receiver" && wait "$receiver"; } 2>/dev/null
-	receiver=
+# receiver_with FAULT: on the port that the first one was given.
+receiver_with() {
+	start_receiver env BLKFERRY_FAULT="$1"
+	same_address
 }
 
 # copy STATUSES FAULT: with one of the statuses. A receiver that dies meanwhile is
@@ -65,7 +41,7 @@ copy() {
 	if [ "$dead" = "$receiver" ]; then
 		eq "$status" 137 "status of the receiver"
 		grep "fault point" "$test_tmp/receiver.log" >"$test_tmp/died.log"
-		start_receiver
+		receiver_with ""
 		status=0
 		wait "$copier" || status=$?
 	fi
@@ -89,16 +65,15 @@ fresh() {
 # One fault, then all again without it.
 fault() {
 	local point=$1 what=$1:$2
-	cleanup_fn end_receiver
 	fresh
 	case $point in
-	source-*) start_receiver && copy "0 1 5 7 137" "$what" ;;
-	target-*) start_receiver "$what" && copy "0 1 5 7" "" ;;
-	*) start_receiver "$what" && copy "0 1 5 7 137" "" ;;
+	source-*) receiver_with "" && copy "0 1 5 7 137" "$what" ;;
+	target-*) receiver_with "$what" && copy "0 1 5 7" "" ;;
+	*) receiver_with "$what" && copy "0 1 5 7 137" "" ;;
 	esac
 	reached "$point"
 	end_receiver
-	start_receiver
+	receiver_with ""
 	copy "0 7" ""
 	grep -q 'done$\|receive --reopen' "$test_tmp/copy.log"
 	cmp -n "$(stat -c %s "$source")" "$source" "$far"

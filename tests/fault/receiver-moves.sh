@@ -8,10 +8,6 @@
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
-bf=${BLKFERRY:-build/blkferry}
-source=$test_tmp/source.img
-far=$test_tmp/far.img
-
 # The names of this file alone: /etc/hosts of a mount namespace of its own.
 if [ -z "${BLKFERRY_HOSTS:-}" ]; then
 	export BLKFERRY_HOSTS=$test_tmp.hosts
@@ -25,41 +21,29 @@ if [ -z "${BLKFERRY_HOSTS:-}" ]; then
 	exit "$status"
 fi
 
+# shellcheck source=tests/fault/pair.bash
+. "$(dirname "$0")/pair.bash"
 head -c 24M /dev/urandom >"$source"
-"$bf" key -g -k "$test_tmp/near.key" >"$test_tmp/near.id"
-peer=$("$bf" key -g -k "$test_tmp/far.key")
 "$bf" key -g -k "$test_tmp/other.key" >"$test_tmp/other.id"
 
 # In place: the file is what is mounted.
 moves_to() { echo "$1 far.test" >"$BLKFERRY_HOSTS"; }
 
-is_listening() { grep -q 'listening on ' "$test_tmp/receiver.log" || ! kill -0 "$receiver"; }
-
-# start_receiver ADDRESS [KEY]: on the port that the first one was given.
-start_receiver() {
-	cat >"$test_tmp/receiver.conf" <<-END
-		[receiver]
-		listen = $1:${port:-0}
-		key = $test_tmp/${2:-far}.key
-		records = $test_tmp/records
-		[peer near]
-		key = $(cat "$test_tmp/near.id")
-		targets = far
-		[target far]
-		path = $far
-	END
-	: >"$test_tmp/receiver.log"
-	"$bf" receive --config "$test_tmp/receiver.conf" 2>"$test_tmp/receiver.log" &
-	receiver=$!
-	cleanup_fn whatever kill "$receiver"
-	wait_until 20 is_listening
-	port=$(sed -n 's/^listening on .*://p' "$test_tmp/receiver.log")
+# receiver_at ADDRESS [KEY]: on the port that the first one was given.
+receiver_at() {
+	# shellcheck disable=SC2119
+	write_receiver
+	sed -i "s/^listen.*/listen = $1:${port:-0}/; s/far\.key/${2:-far}.key/" \
+		"$test_tmp/receiver.conf"
+	# shellcheck disable=SC2119
+	start_receiver
+	port=${address##*:}
 }
 
 start_copy() {
 	truncate -s 24M "$far"
 	moves_to 127.0.0.1
-	start_receiver 127.0.0.1
+	receiver_at 127.0.0.1
 	"$bf" copy "$source" "far.test:$port/far" --peer "$peer" --rate 8M \
 		--key "$test_tmp/near.key" --run-dir "$test_tmp/run" \
 		--records-dir "$test_tmp/near" >"$test_tmp/copy.log" 2>&1 &
@@ -76,7 +60,7 @@ has_sent() {
 comes_back() {
 	start_copy
 	moves_to 127.0.0.2
-	start_receiver 127.0.0.2
+	receiver_at 127.0.0.2
 	wait "$copier"
 	cmp "$source" "$far"
 	grep -q 'from 127\.' "$test_tmp/receiver.log"
@@ -87,7 +71,7 @@ is_another() {
 	rm -rf "$far" "$test_tmp/records" "$test_tmp/near"
 	start_copy
 	moves_to 127.0.0.3
-	start_receiver 127.0.0.3 other
+	receiver_at 127.0.0.3 other
 	wait "$copier" || status=$?
 	eq "$status" 7 "status of the copy"
 	grep -q "answers with the key $(cat "$test_tmp/other.id")" "$test_tmp/copy.log"

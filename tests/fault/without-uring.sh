@@ -7,10 +7,10 @@
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
-bf=${BLKFERRY:-build/blkferry}
+# shellcheck source=tests/fault/pair.bash
+. "$(dirname "$0")/pair.bash"
+
 without=${BLKFERRY_WITHOUT_URING:-build/fault/without_uring}
-source=$test_tmp/source.img
-far=$test_tmp/far.img
 eperm=1 enosys=38
 
 head -c 9M /dev/urandom >"$source"
@@ -18,34 +18,8 @@ truncate -s 24M "$source"
 head -c 1M /dev/urandom >>"$source"
 truncate -s $((25 << 20)) "$source"
 
-"$bf" key -g -k "$test_tmp/near.key" >"$test_tmp/near.id"
-peer=$("$bf" key -g -k "$test_tmp/far.key")
-cat >"$test_tmp/receiver.conf" <<END
-[receiver]
-listen = 127.0.0.1:0
-key = $test_tmp/far.key
-records = $test_tmp/records
-[peer near]
-key = $(cat "$test_tmp/near.id")
-targets = far
-[target far]
-path = $far
-overwrite = yes
-END
-
-is_listening() { grep -q 'listening on ' "$test_tmp/receiver.log" || ! kill -0 "$receiver"; }
-
-# start_receiver ERRNO
-start_receiver() {
-	"$without" "$1" "$bf" receive --config "$test_tmp/receiver.conf" \
-		2>"$test_tmp/receiver.log" &
-	receiver=$!
-	cleanup_fn end_receiver
-	wait_until 20 is_listening
-	address=$(sed -n 's/^listening on //p' "$test_tmp/receiver.log")
-}
-
-end_receiver() { kill "$receiver" && wait "$receiver"; }
+# shellcheck disable=SC2119
+write_receiver
 
 # copy ERRNO OPTION...
 copy() {
@@ -56,7 +30,7 @@ copy() {
 
 # One side at a time gets each of the two answers that systems give.
 copied() {
-	start_receiver "$2"
+	start_receiver "$without" "$2"
 	rm -rf "$far" "$test_tmp/records"
 	truncate -s 25M "$far"
 	copy "$1"
@@ -68,7 +42,7 @@ copied() {
 }
 
 resynced() {
-	start_receiver $eperm
+	start_receiver "$without" $eperm
 	rm -rf "$test_tmp/records"
 	cp "$source" "$far"
 	dd if=/dev/urandom of="$far" bs=4k count=3 seek=77 conv=notrunc status=none
