@@ -3,7 +3,7 @@
 # Policy: filesystems above a job's disk are frozen topmost first, wherever they
 # are mounted; what somebody else froze stays frozen; what cannot freeze is
 # synced and must be quiet.
-# VM: disks=virtio:96M+virtio:96M mem=768 limit=400 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=500 kernels=5.10+6.1+7 modules=dm-mod+bcache+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp+make-bcache
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -83,7 +83,38 @@ other_namespace() {
 	wait "$(cat "$job_dir/hider.pid")"
 }
 
+# Nothing among the holders leads from the disk to the cached one.
+on_bcache() {
+	begin_case
+	modprobe bcache
+	make-bcache --bdev "$d0"
+	[ -b /dev/bcache0 ] || realpath "$d0" >/sys/fs/bcache/register
+	wait_until 10 test -b /dev/bcache0
+	cleanup_fn drop_cached
+	make_ext4 /dev/bcache0 data
+	started
+	writes_to "$job_dir/data.mnt"
+	cut_over --then hold
+	eq "$(frozen_paths)" "$job_dir/data.mnt frozen" "what was frozen"
+	same_disks
+	blkferry thaw move
+	is_thawed "$job_dir/data.mnt"
+	stop_writer
+}
+
+drop_cached() {
+	end_case
+	echo 1 >/sys/block/bcache0/bcache/stop
+	wait_until 10 cached_is_gone
+}
+
+# The disk below is let go of, with a last write, some time after it.
+cached_is_gone() {
+	[ ! -e /sys/block/bcache0 ] && wipefs -qa "$d0" && [ -z "$(wipefs "$d0")" ]
+}
+
 run_case "a loop file's filesystem before its host" loop_before_host
 run_case "what another froze stays frozen" frozen_by_another
 run_case "what cannot freeze is synced" cannot_freeze
 run_case "a mount of another namespace" other_namespace
+run_case "a filesystem on bcache" on_bcache

@@ -176,6 +176,7 @@ static int climb_to_partition(void *context, const char *name)
 	return climb_to(context, name);
 }
 
+/* The disk that bcache makes has the same folder as the disk below it. */
 static int climb_to_bcache(struct climb *climb)
 {
 	char path[SYSFS_PATH_BYTES], target[SYSFS_PATH_BYTES];
@@ -189,7 +190,8 @@ static int climb_to_bcache(struct climb *climb)
 		return 0;
 	target[length] = '\0';
 	base = strrchr(target, '/');
-	return climb_to(climb, base ? base + 1 : target);
+	base = base ? base + 1 : target;
+	return strcmp(base, climb->from) ? climb_to(climb, base) : 0;
 }
 
 static int climb_from(struct climb *climb)
