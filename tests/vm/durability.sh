@@ -5,7 +5,7 @@
 # record never says more than the target holds. Shown with dm-log-writes under
 # a target disk, and under the filesystem of a target file. The same log
 # convicts acknowledgements that come without, or before, their flush.
-# VM: mem=768 disks=virtio:40M+virtio:512M+virtio:32M limit=400 module=no
+# VM: mem=768 disks=virtio:40M+virtio:512M+virtio:32M limit=400 kernels=5.10+6.1+7 module=no
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 
