@@ -225,6 +225,54 @@ static void a_link_that_is_never_full(void)
 	check_eq(automatic.at, 0);
 }
 
+/* Of a session's first moments on a machine that is busy: hardly anything is sent,
+ * and nothing says what the link could take. */
+static void little_is_sent(void)
+{
+	const struct bf_auto_sample sample = {
+		.time_ns = 216000000, .wire_bytes = 2000, .send_ns = 824000000,
+		.senders = 4, .cores = 1, .workers = 2,
+	};
+
+	automatic = (struct bf_auto){ 0 };
+	bf_auto_choose(&automatic, &sample);
+	check_eq(bf_auto_next(&automatic), 0);
+}
+
+static const struct content slow = {
+	{ 0.1, 20, 28, 40, 80, 140, 200, 600, 1500, 4000 },
+	{ 1, 3.4, 3.5, 3.7, 4.0, 4.3, 4.4, 4.5, 4.9, 5.5 },
+};
+
+static void slow_frame(double times)
+{
+	int level = bf_auto_next(&automatic);
+	unsigned int i = rung_of(level);
+
+	bf_auto_frame(&automatic, level, FRAME_BYTES,
+		      FRAME_BYTES / slow.ratio[i],
+		      FRAME_BYTES * slow.ns[i] * times);
+}
+
+static void frames_do_not_last(void)
+{
+	const struct bf_auto_sample sample = {
+		.time_ns = TICK_NS, .wire_bytes = 2000, .full_ns = TICK_NS,
+		.cores = 2, .workers = 2,
+	};
+
+	automatic = (struct bf_auto){ 0 };
+	for (int i = 0; i < 60; i++) {
+		slow_frame(1);
+		bf_auto_choose(&automatic, &sample);
+	}
+	check(levels[automatic.at] >= 7 && levels[automatic.at] <= 12);
+	/* The machine has got work: that does not take another choice. */
+	for (int i = 0; i < 20; i++)
+		slow_frame(200);
+	check_eq(automatic.at, 0);
+}
+
 int main(void)
 {
 	tap_run("near the best at any link rate", any_link);
@@ -232,6 +280,8 @@ int main(void)
 	tap_run("noise is left alone", noise_is_left_alone);
 	tap_run("sending is the limit", sending_is_the_limit);
 	tap_run("idle processors relieve TLS", idle_processors_relieve_tls);
+	tap_run("little is sent", little_is_sent);
+	tap_run("no frame takes longer than a second", frames_do_not_last);
 	tap_run("a link that is never full", a_link_that_is_never_full);
 	return tap_done();
 }

@@ -12,6 +12,9 @@
 #define FADE 0.9			/* each time: content changes, others learn it */
 #define FULL_SHARE 0.3			/* of the time: the link is the limit */
 #define BUSY_SHARE 0.9			/* likewise: sending is */
+#define BUSY_BYTES 1e6			/* what TLS takes all day for is more */
+#define FRAME_BYTES (1 << 20)		/* of blocks, at most */
+#define FRAME_NS_MAX 1e9		/* a pass, and a freeze, waits for its last */
 #define LINK_GROWS 1.03			/* each time that it was not full */
 #define LINK_WEIGHT 0.3			/* of the newest rate */
 #define WORTH 1.02			/* a higher level must gain more */
@@ -42,20 +45,6 @@ static unsigned int rung_of(int level)
 static bool known(const struct bf_auto_rung *rung)
 {
 	return rung->raw_bytes >= KNOWN_BYTES;
-}
-
-int bf_auto_next(struct bf_auto *automatic)
-{
-	unsigned int at = automatic->at;
-
-	if (++automatic->frames % PROBE_EVERY)
-		return ladder[at].level;
-	/* Above and below in turns. Without a link that is full nothing above
-	 * can help. */
-	if (automatic->frames / PROBE_EVERY % 2 && automatic->link_bytes > 0 &&
-	    at + 1 < BF_AUTO_RUNGS)
-		return ladder[at + 1].level;
-	return ladder[at ? at - 1 : 0].level;
 }
 
 static void fade(struct bf_auto_rung *rung, double share)
@@ -109,6 +98,36 @@ static void estimate(const struct bf_auto *automatic, unsigned int i,
 			 (ladder[from].ratio - 1);
 }
 
+/* At level 0 nothing is. */
+static bool too_slow(const struct bf_auto *automatic, unsigned int i)
+{
+	double ns, ratio;
+
+	estimate(automatic, i, &ns, &ratio);
+	return i && ns * FRAME_BYTES > FRAME_NS_MAX;
+}
+
+/*
+ * What is too slow is left at once: who waits for frames like these is late for
+ * every choice.
+ */
+int bf_auto_next(struct bf_auto *automatic)
+{
+	unsigned int at;
+
+	while (too_slow(automatic, automatic->at))
+		automatic->at--;
+	at = automatic->at;
+	if (++automatic->frames % PROBE_EVERY)
+		return ladder[at].level;
+	/* Above and below in turns. Without a link that is full nothing above
+	 * can help. */
+	if (automatic->frames / PROBE_EVERY % 2 && automatic->link_bytes > 0 &&
+	    at + 1 < BF_AUTO_RUNGS && !too_slow(automatic, at + 1))
+		return ladder[at + 1].level;
+	return ladder[at ? at - 1 : 0].level;
+}
+
 static double least(double a, double b)
 {
 	return a < b ? a : b;
@@ -144,8 +163,10 @@ static bool is_full(const struct bf_auto_sample *sample)
 	double busy_ns = sample->senders ?
 		(double)sample->send_ns / sample->senders : 0;
 
-	return sample->full_ns > FULL_SHARE * sample->time_ns ||
-	       sample->full_ns + busy_ns > BUSY_SHARE * sample->time_ns;
+	if (sample->full_ns > FULL_SHARE * sample->time_ns)
+		return true;
+	return sample->full_ns + busy_ns > BUSY_SHARE * sample->time_ns &&
+	       sample->wire_bytes > BUSY_BYTES;
 }
 
 static void learn_link(struct bf_auto *automatic,
@@ -175,7 +196,7 @@ void bf_auto_choose(struct bf_auto *automatic, const struct bf_auto_sample *samp
 	for (unsigned int i = 1; i < BF_AUTO_RUNGS; i++) {
 		double rate = rate_at(automatic, i, sample);
 
-		if (rate <= best * WORTH)
+		if (rate <= best * WORTH || too_slow(automatic, i))
 			continue;
 		automatic->at = i;
 		best = rate;

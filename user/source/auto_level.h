@@ -10,7 +10,8 @@
  * byte does). Cost and ratio are measured: most frames at the level chosen, one in
  * some at a neighbour, so that content which changes is noticed. The link's rate
  * is known while it is full, or while its threads do nothing but send; when
- * neither is so, it may have grown.
+ * neither is so, it may have grown. No level is chosen at which a full frame takes
+ * longer than a second.
  */
 #ifndef BF_SOURCE_AUTO_LEVEL_H
 #define BF_SOURCE_AUTO_LEVEL_H
@@ -37,7 +38,7 @@ struct bf_auto_sample {
 	uint64_t time_ns;
 	uint64_t wire_bytes;
 	uint64_t full_ns;		/* the link had more than it could take */
-	uint64_t send_ns;		/* spent on sending, by all its threads */
+	uint64_t send_ns;		/* of processors, by all that send */
 	uint32_t senders;		/* these threads */
 	double cores;			/* used by compression and sending, or idle */
 	double workers;			/* threads that compress */
