@@ -4,6 +4,7 @@
  * shrinks from what does not, and a copy is forecast at the level at which most
  * gets through, or at the one that the job names, whatever that costs.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -64,7 +65,7 @@ static void take(int level, unsigned int mib, unsigned int of_four,
 static void zeroes(void)
 {
 	take(BF_LEVEL_AUTO, 8, 1, fill_random);
-	check_eq(sample.bytes, 8 * MIB);
+	check_eq(sample.all.bytes, 8 * MIB);
 	check(bf_plan_sample_zero_share(&sample) == 0.75);
 	bf_plan_sample_free(&sample);
 
@@ -78,8 +79,36 @@ static void zeroes(void)
 static void spread_over_the_disk(void)
 {
 	take(0, 200, 4, fill_words);
-	check_eq(sample.bytes, 64 * MIB);
-	check_eq(sample.zero_bytes, 0);
+	check_eq(sample.looked_bytes, 64 * MIB);
+	check_eq(sample.all.bytes, 200 * MIB);
+	check_eq(sample.all.zero_bytes, 0);
+	bf_plan_sample_free(&sample);
+}
+
+/* The large one is zeroes, the small one is not. */
+static void each_by_its_size(void)
+{
+	int fd;
+
+	take(0, 30, 4, fill_random);
+	fd = file_of(270, 0, NULL);
+	check(bf_plan_sample_read(&sample, fd, 270ULL * MIB) > 0);
+	close(fd);
+	check(bf_plan_sample_zero_share(&sample) == 0.9);
+	bf_plan_sample_free(&sample);
+}
+
+/* A read past a file's permission fails, as one past a disk's health does. */
+static void nothing_can_be_read(void)
+{
+	struct bf_error err;
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	check_eq(bf_plan_sample_new(&sample, 0, &err), 0);
+	check(bf_plan_sample_read(&sample, fd, 4 * MIB) < 0);
+	check_eq(sample.nr_read, 0);
+	check_eq(sample.nr_unreadable, 4);
+	close(fd);
 	bf_plan_sample_free(&sample);
 }
 
@@ -134,6 +163,8 @@ int main(void)
 	tap_run("zeroes cost nothing", zeroes);
 	tap_run("a large disk is looked at all over, and no more than that",
 		spread_over_the_disk);
+	tap_run("each disk counts by its size", each_by_its_size);
+	tap_run("what cannot be read is counted", nothing_can_be_read);
 	tap_run("what shrinks", what_shrinks);
 	tap_run("what does not shrink travels as it is", what_does_not);
 	tap_run("compression where the link needs none", a_link_that_needs_none);

@@ -73,6 +73,8 @@ verified() {
 
 zeroes_and_reports() {
 	bad_disk 'on-read-error = zero-and-report'
+	whatever blkferry plan move --config "$job_dir/move.conf" >"$job_dir/plan"
+	grep -q "reading failed at 1 of $size_mib places" "$job_dir/plan"
 	start_job
 	wait_ready
 	target_is zeroed

@@ -57,6 +57,18 @@ static double read_rate(struct bf_plan_sample *sample,
 	return fd < 0 ? -1 : bf_plan_sample_read(sample, fd, disk->size_bytes);
 }
 
+static void note_unreadable(struct bf_plan *plan,
+			    const struct bf_plan_sample *sample,
+			    const char *disk)
+{
+	if (sample->nr_unreadable)
+		bf_plan_add(plan, BF_SEVERITY_WARNING, "unreadable", disk,
+			    "look after its health first (smartctl -a); what a copy does there is on-read-error's to say, blkferry.conf(5)",
+			    "reading failed at %u of %u places that were looked at",
+			    sample->nr_unreadable,
+			    sample->nr_unreadable + sample->nr_read);
+}
+
 static double total_bytes(const struct bf_plan *plan)
 {
 	double bytes = 0;
@@ -91,6 +103,7 @@ static double measure_disks(struct bf_plan *plan, struct bf_plan_sample *sample)
 		double rate = read_rate(sample, disk);
 		json_t *row = json_pack("{ss}", "name", disk->name);
 
+		note_unreadable(plan, sample, disk->name);
 		put(row, "size_bytes", disk->size_bytes);
 		put(row, "read_rate", rate);
 		json_array_append_new(disks, row);

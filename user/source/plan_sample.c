@@ -24,7 +24,7 @@ static void choose_levels(struct bf_plan_sample *sample, int level)
 	static const int automatic[BF_SAMPLE_LEVELS] = { 1, 3, SLOW_LEVEL };
 
 	for (int i = 0; i < BF_SAMPLE_LEVELS; i++)
-		sample->levels[i].level =
+		sample->all.levels[i].level =
 			level == BF_LEVEL_AUTO ? automatic[i] : i ? 0 : level;
 }
 
@@ -71,14 +71,15 @@ static size_t drop_zeroes(uint8_t *block, size_t bytes)
 	return kept;
 }
 
-static void pack(struct bf_plan_sample *sample, struct bf_sample_level *level,
-		 size_t bytes)
+static void pack(struct bf_plan_sample *sample, struct bf_sample_sums *disk,
+		 int at, size_t bytes)
 {
+	struct bf_sample_level *level = &disk->levels[at];
 	uint64_t start_ns = bf_now_ns();
 	const void *out;
 	uint16_t codec;
 
-	if (!level->level || level->time_ns > LOOK_TIME_NS)
+	if (!level->level || sample->spent_ns[at] > LOOK_TIME_NS)
 		return;
 	if (level->level >= SLOW_LEVEL && bytes > SLOW_BYTES)
 		bytes = SLOW_BYTES;
@@ -89,43 +90,89 @@ static void pack(struct bf_plan_sample *sample, struct bf_sample_level *level,
 					       &out, &codec);
 	level->raw_bytes += bytes;
 	level->time_ns += bf_now_ns() - start_ns;
+	sample->spent_ns[at] += bf_now_ns() - start_ns;
 }
 
-static void look(struct bf_plan_sample *sample, size_t bytes)
+static void look(struct bf_plan_sample *sample, struct bf_sample_sums *disk,
+		 size_t bytes)
 {
 	size_t data_bytes = drop_zeroes(sample->block, bytes);
 
-	sample->bytes += bytes;
-	sample->zero_bytes += bytes - data_bytes;
+	disk->bytes += bytes;
+	disk->zero_bytes += bytes - data_bytes;
 	for (int i = 0; i < BF_SAMPLE_LEVELS && data_bytes; i++)
-		pack(sample, &sample->levels[i], data_bytes);
+		pack(sample, disk, i, data_bytes);
+}
+
+/*
+ * Return: ns that the reads took which worked. What fails takes as long as the
+ * disk tries, so all of them together have their time.
+ */
+static uint64_t read_places(struct bf_plan_sample *sample,
+			    struct bf_sample_sums *disk, int fd,
+			    uint64_t size_bytes)
+{
+	uint64_t step = size_bytes / READS / READ_BYTES * READ_BYTES;
+	uint64_t good_ns = 0, all_ns = 0;
+
+	if (!step)
+		step = READ_BYTES;
+	for (uint64_t at = 0; at < READS * step && at < size_bytes &&
+	     all_ns <= READ_TIME_NS; at += step) {
+		uint64_t start_ns = bf_now_ns();
+		ssize_t n = pread(fd, sample->block, READ_BYTES, (off_t)at);
+		uint64_t took_ns = bf_now_ns() - start_ns;
+
+		all_ns += took_ns;
+		if (n < 0) {
+			sample->nr_unreadable++;
+			continue;
+		}
+		sample->nr_read++;
+		good_ns += took_ns;
+		look(sample, disk, n);
+	}
+	return good_ns;
+}
+
+/* What was looked at stands for the whole disk. */
+static void add_disk(struct bf_sample_sums *all,
+		     const struct bf_sample_sums *disk, uint64_t size_bytes)
+{
+	double weight = size_bytes / disk->bytes;
+
+	all->bytes += weight * disk->bytes;
+	all->zero_bytes += weight * disk->zero_bytes;
+	for (int i = 0; i < BF_SAMPLE_LEVELS; i++) {
+		all->levels[i].raw_bytes += weight * disk->levels[i].raw_bytes;
+		all->levels[i].packed_bytes += weight *
+					       disk->levels[i].packed_bytes;
+		all->levels[i].time_ns += weight * disk->levels[i].time_ns;
+	}
 }
 
 double bf_plan_sample_read(struct bf_plan_sample *sample, int fd,
 			   uint64_t size_bytes)
 {
-	uint64_t step = size_bytes / READS / READ_BYTES * READ_BYTES;
-	uint64_t time_ns = 0, bytes = 0;
+	struct bf_sample_sums disk = { 0 };
+	uint64_t ns;
 
-	if (!step)
-		step = READ_BYTES;
-	for (uint64_t at = 0; at < READS * step && at < size_bytes &&
-	     time_ns <= READ_TIME_NS; at += step) {
-		uint64_t start_ns = bf_now_ns();
-		ssize_t n = pread(fd, sample->block, READ_BYTES, (off_t)at);
-
-		if (n < 0)
-			return -1;
-		time_ns += bf_now_ns() - start_ns;
-		bytes += n;
-		look(sample, n);
-	}
-	return bytes * (double)BF_NSEC_PER_SEC / (time_ns + 1);
+	for (int i = 0; i < BF_SAMPLE_LEVELS; i++)
+		disk.levels[i].level = sample->all.levels[i].level;
+	sample->nr_read = sample->nr_unreadable = 0;
+	ns = read_places(sample, &disk, fd, size_bytes);
+	if (disk.bytes <= 0)
+		return -1;
+	sample->looked_bytes += disk.bytes;
+	add_disk(&sample->all, &disk, size_bytes);
+	return disk.bytes * BF_NSEC_PER_SEC / (ns + 1);
 }
 
 double bf_plan_sample_zero_share(const struct bf_plan_sample *sample)
 {
-	return sample->bytes > 0 ? sample->zero_bytes / sample->bytes : 0;
+	const struct bf_sample_sums *all = &sample->all;
+
+	return all->bytes > 0 ? all->zero_bytes / all->bytes : 0;
 }
 
 static struct bf_sample_cost cost_at(const struct bf_sample_level *level,
@@ -148,10 +195,10 @@ struct bf_sample_cost bf_plan_sample_cost(const struct bf_plan_sample *sample,
 	struct bf_sample_cost best = {
 		.ns_per_byte = BF_NSEC_PER_SEC / link_rate, .ratio = 1,
 	};
-	bool automatic = sample->levels[1].level;
+	bool automatic = sample->all.levels[1].level;
 
 	for (int i = 0; i < BF_SAMPLE_LEVELS; i++) {
-		const struct bf_sample_level *level = &sample->levels[i];
+		const struct bf_sample_level *level = &sample->all.levels[i];
 		struct bf_sample_cost cost;
 
 		if (!level->level || level->raw_bytes <= 0)

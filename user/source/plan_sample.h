@@ -21,9 +21,19 @@ struct bf_sample_level {
 	double raw_bytes, packed_bytes, time_ns;
 };
 
-struct bf_plan_sample {
-	double bytes, zero_bytes;	/* looked at; zeroes of them */
+/* What a sample says of all that it stands for: a disk's part counts by the
+ * disk's size. */
+struct bf_sample_sums {
+	double bytes, zero_bytes;	/* all; zeroes of them */
 	struct bf_sample_level levels[BF_SAMPLE_LEVELS];
+};
+
+struct bf_plan_sample {
+	struct bf_sample_sums all;
+	uint64_t looked_bytes;
+	uint64_t spent_ns[BF_SAMPLE_LEVELS];	/* compressing, over all disks */
+	/* Places of the last disk: where it was read, and where that failed. */
+	unsigned int nr_read, nr_unreadable;
 	struct bf_codec *codec;
 	uint8_t *block, *room;
 };
@@ -40,7 +50,7 @@ int bf_plan_sample_new(struct bf_plan_sample *sample, int level,
 		       struct bf_error *err);
 void bf_plan_sample_free(struct bf_plan_sample *sample);
 /*
- * Adds a disk, or a file, of @size_bytes.
+ * Adds a disk, or a file, of @size_bytes. Sets nr_read and nr_unreadable.
  * Return: bytes read a second, or below 0 where nothing can be read.
  */
 double bf_plan_sample_read(struct bf_plan_sample *sample, int fd,
