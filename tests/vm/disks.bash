@@ -130,12 +130,12 @@ cached() {
 	cleanup_fn sh -c 'echo 1 >/sys/block/bcache0/bcache/stop'
 }
 
-# slow_on DISK: writes take a while.
+# slow_on DISK [MS]: writes take a while.
 slow_on() {
 	local on
 	on=$(realpath "$1")
 	modprobe dm_delay
-	dm slow "0 131072 delay $on 0 0 $on 0 1500"
+	dm slow "0 131072 delay $on 0 0 $on 0 ${2:-1500}"
 }
 
 slow() { slow_on "$d0"; }
