@@ -102,6 +102,12 @@ static const char *words_without(int errnum)
 		return "the module wants CAP_NET_ADMIN and CAP_SYS_ADMIN in the initial namespaces: run as root outside of containers";
 	case ENODEV:
 		return "the disk is going away: attach it again and track it anew";
+	case ENOMEM:
+	case ENOBUFS:
+		return "the kernel has no memory for it: free some, or track in larger blocks (granularity), and try again";
+	case EMFILE:
+	case ENFILE:
+		return "no file can be opened any more: raise the limit of open files (LimitNOFILE=, fs.file-max), and try again";
 	default:
 		return NULL;
 	}
