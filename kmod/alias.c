@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 
 #include "alias.h"
+#include "fault.h"
 #include "mark.h"
 
 #define ALIAS_HASH_BITS 4
@@ -123,7 +124,8 @@ static int add(struct bf_disk *disk, struct request_queue *queue)
 	drop(disk, false);
 	if (bf_alias_find(queue) || !blk_get_queue(queue))
 		return 0;
-	alias = kzalloc(sizeof(*alias), GFP_NOIO);
+	alias = bf_fault(BF_FAULT_ALIAS_MEMORY) ? NULL :
+		kzalloc(sizeof(*alias), GFP_NOIO);
 	if (!alias) {
 		blk_put_queue(queue);
 		return -ENOMEM;

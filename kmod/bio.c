@@ -20,6 +20,7 @@
 
 #include "bio.h"
 #include "compat/compat.h"
+#include "fault.h"
 #include "inflight.h"
 #include "mark.h"
 #include "probe.h"
@@ -91,7 +92,8 @@ static int find_chain_end(void)
 
 	if (chain_end)
 		return 0;
-	bios = kcalloc(2, sizeof(*bios), GFP_KERNEL);
+	bios = bf_fault(BF_FAULT_WATCH_CHAIN) ? NULL :
+	       kcalloc(2, sizeof(*bios), GFP_KERNEL);
 	if (!bios)
 		return -ENOMEM;
 	bio_chain(&bios[0], &bios[1]);
@@ -319,7 +321,7 @@ static noinline void ended_late(struct bf_disk *disk, struct bio *bio)
 {
 	struct change change;
 
-	if (!ended_range(disk, bio, &change)) {
+	if (bf_fault(BF_FAULT_BIO_UNSEEN) || !ended_range(disk, bio, &change)) {
 		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
 		return;
 	}
@@ -403,7 +405,7 @@ static int register_all(void)
 		if (!is_needed(point))
 			continue;
 		point->found = bf_tracepoint_find(point->name);
-		ret = !point->found ? -EOPNOTSUPP :
+		ret = bf_fault(BF_FAULT_WATCH_BIOS) ?: !point->found ? -EOPNOTSUPP :
 		      tracepoint_probe_register(point->found, point->probe, NULL);
 		if (ret) {
 			unregister_before(point);

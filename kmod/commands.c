@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "device.h"
 #include "drain.h"
+#include "fault.h"
 #include "reply.h"
 #include "tracker.h"
 #include "walk.h"
@@ -108,8 +109,11 @@ int bf_cmd_track(struct genl_info *info)
 static int untrack(struct bf_tracker *tracker, struct netlink_ext_ack *extack)
 {
 	char name[BLKFERRY_NAME_MAX + 1];
+	int ret = bf_fault(BF_FAULT_UNTRACK);
 	u32 id = tracker->id;
 
+	if (ret)
+		return ret;
 	if (tracker->drain) {
 		NL_SET_ERR_MSG(extack, "a generation of this tracker is owned by an open drain descriptor: close it, or end the process that holds it, first");
 		return -EBUSY;
@@ -213,8 +217,11 @@ static int mark_extents(struct bf_tracker *tracker, const struct nlattr *array,
 {
 	size_t nr = nla_len(array) / sizeof(struct blkferry_extent);
 	unsigned int shift = tracker->block_shift;
+	int ret = bf_fault(BF_FAULT_MARK);
 	size_t i;
 
+	if (ret)
+		return ret;
 	if (nla_len(array) % sizeof(struct blkferry_extent)) {
 		NL_SET_ERR_MSG(extack, "EXTENTS must be an array of struct blkferry_extent, 16 bytes each");
 		return -EINVAL;
@@ -316,7 +323,8 @@ static int check_begin_device(struct bf_tracker *tracker, u32 fd,
 
 	if (ret)
 		return ret;
-	if (device.queue == tracker->disk->queue && device.devt == tracker->devt) {
+	if (device.queue == tracker->disk->queue &&
+	    device.devt == tracker->devt && !bf_fault(BF_FAULT_BEGIN_DEVICE)) {
 		bf_tracker_check(tracker, &device);
 	} else {
 		NL_SET_ERR_MSG(extack, "DEV_FD is not the tracked device: open the device that GET names as DISK");
@@ -404,7 +412,7 @@ int bf_cmd_begin(struct genl_info *info)
 
 	requests = kcalloc(BLKFERRY_BEGIN_MAX, sizeof(*requests), GFP_KERNEL);
 	begins = kcalloc(BLKFERRY_BEGIN_MAX, sizeof(*begins), GFP_KERNEL);
-	if (!requests || !begins)
+	if (!requests || !begins || bf_fault(BF_FAULT_BEGIN_MEMORY))
 		goto out;
 	ret = parse_begin_list(info->attrs[BLKFERRY_A_BEGIN_LIST], requests,
 			       info->extack);
@@ -474,7 +482,8 @@ int bf_cmd_walk(struct genl_info *info)
 			     info->extack);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
-	window = kmalloc(sizeof(*window), GFP_KERNEL);
+	window = bf_fault(BF_FAULT_WALK_WINDOW) ? NULL :
+		 kmalloc(sizeof(*window), GFP_KERNEL);
 	if (window)
 		ret = walk_drain(file->private_data, window, info);
 	kfree(window);
@@ -508,7 +517,8 @@ static int peek(struct bf_tracker *tracker, struct bf_walk_window *window,
  */
 int bf_cmd_peek(struct genl_info *info)
 {
-	struct bf_walk_window *window = kmalloc(sizeof(*window), GFP_KERNEL);
+	struct bf_walk_window *window = bf_fault(BF_FAULT_PEEK_WINDOW) ? NULL :
+					kmalloc(sizeof(*window), GFP_KERNEL);
 	struct bf_tracker *tracker;
 	int ret = -ENOENT;
 
@@ -625,7 +635,8 @@ int bf_cmd_abort(struct genl_info *info)
 			     info->extack);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
-	ret = bf_drain_abort(file->private_data,
+	ret = bf_fault(BF_FAULT_ABORT) ?:
+	      bf_drain_abort(file->private_data,
 			     nla_get_u64(info->attrs[BLKFERRY_A_GENERATION]),
 			     info->extack);
 	fput(file);

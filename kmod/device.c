@@ -7,6 +7,7 @@
 
 #include "compat/compat.h"
 #include "device.h"
+#include "fault.h"
 
 /**
  * bf_device_get() - look at the device behind a file descriptor
@@ -23,7 +24,7 @@ int bf_device_get(struct bf_device *device, u32 fd,
 	struct block_device *bdev;
 	struct file *file;
 
-	file = fget(fd);
+	file = bf_fault(BF_FAULT_DEVICE) ? NULL : fget(fd);
 	if (!file) {
 		NL_SET_ERR_MSG(extack, "DEV_FD is not an open file descriptor: open the disk and keep it open during the command");
 		return -EBADF;

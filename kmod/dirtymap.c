@@ -11,6 +11,7 @@
 #include <linux/string.h>
 
 #include "dirtymap.h"
+#include "fault.h"
 #include "mistakes.h"
 
 /* Tagged word: bit 0, and a bit for each subregion from here up. */
@@ -144,7 +145,8 @@ static void slot_touched(struct bf_dirtymap *map, u32 index,
 static struct bf_leaf *leaf_for_slot(struct bf_dirtymap *map, u32 index,
 				     unsigned long entry)
 {
-	struct bf_leaf *leaf = bf_reserve_take(map->reserve);
+	struct bf_leaf *leaf = bf_fault(BF_FAULT_RESERVE_EMPTY) ? NULL :
+			       bf_reserve_take(map->reserve);
 
 	if (leaf && entry)
 		leaf_add_tagged(map, index, leaf, entry);
@@ -265,7 +267,8 @@ int bf_map_init(struct bf_dirtymap *map, u64 nr_blocks,
 	map->touched = kvcalloc(BITS_TO_LONGS(map->nr_slots),
 				sizeof(*map->touched), GFP_KERNEL);
 	map->counts = alloc_percpu(struct bf_counts);
-	if (map->slots && map->touched && map->counts)
+	if (map->slots && map->touched && map->counts &&
+	    !bf_fault(BF_FAULT_MAP_MEMORY))
 		return 0;
 	bf_map_destroy(map);
 	return -ENOMEM;

@@ -10,6 +10,7 @@
 #include "compat/compat.h"
 #include "disk.h"
 #include "events.h"
+#include "fault.h"
 #include "inflight.h"
 #include "kind.h"
 #include "mark.h"
@@ -96,8 +97,11 @@ static void disk_free(struct bf_disk *disk)
 static struct bf_disk *disk_alloc(const struct bf_device *device,
 				  enum bf_disk_kind kind)
 {
-	struct bf_disk *disk = kzalloc(sizeof(*disk), GFP_KERNEL);
+	struct bf_disk *disk;
 
+	if (bf_fault(BF_FAULT_DISK_MEMORY))
+		return NULL;
+	disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 	if (!disk)
 		return NULL;
 	disk->queue = device->queue;
@@ -133,7 +137,7 @@ static struct bf_disk *disk_get(const struct bf_device *device,
 	disk = disk_alloc(device, kind);
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
-	if (!blk_get_queue(device->queue)) {
+	if (bf_fault(BF_FAULT_DISK_QUEUE) || !blk_get_queue(device->queue)) {
 		disk_free(disk);
 		return ERR_PTR(-ENODEV);
 	}

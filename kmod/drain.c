@@ -12,6 +12,7 @@
 
 #include "drain.h"
 #include "events.h"
+#include "fault.h"
 #include "mistakes.h"
 #include "walk.h"
 
@@ -85,7 +86,8 @@ static const struct file_operations drain_fops = {
 /* Everything that can fail, before anything is swapped. */
 static int begin_prepare(struct bf_begin *begin)
 {
-	struct bf_drain *drain = kzalloc(sizeof(*drain), GFP_KERNEL);
+	struct bf_drain *drain = bf_fault(BF_FAULT_BEGIN_DRAIN) ? NULL :
+				 kzalloc(sizeof(*drain), GFP_KERNEL);
 	struct file *file;
 
 	if (!drain)
@@ -93,12 +95,14 @@ static int begin_prepare(struct bf_begin *begin)
 	mutex_init(&drain->lock);
 	drain->tracker = begin->tracker;
 
-	begin->fd = get_unused_fd_flags(O_CLOEXEC);
+	begin->fd = bf_fault(BF_FAULT_BEGIN_FD) ?:
+		    get_unused_fd_flags(O_CLOEXEC);
 	if (begin->fd < 0) {
 		kfree(drain);
 		return begin->fd;
 	}
-	file = anon_inode_getfile("[blkferry-drain]", &drain_fops, drain,
+	file = bf_fault(BF_FAULT_BEGIN_FILE) ? ERR_PTR(-ENFILE) :
+	       anon_inode_getfile("[blkferry-drain]", &drain_fops, drain,
 				  O_RDONLY);
 	if (IS_ERR(file)) {
 		put_unused_fd(begin->fd);
@@ -227,7 +231,7 @@ void bf_drain_cancel(struct bf_begin *begins, unsigned int nr)
  */
 struct file *bf_drain_file(u32 fd, struct netlink_ext_ack *extack)
 {
-	struct file *file = fget(fd);
+	struct file *file = bf_fault(BF_FAULT_DRAIN_FILE) ? NULL : fget(fd);
 
 	if (file && file->f_op == &drain_fops)
 		return file;
@@ -250,8 +254,8 @@ int bf_drain_lock(struct bf_drain *drain, u64 generation,
 		  struct netlink_ext_ack *extack)
 {
 	mutex_lock(&drain->lock);
-	if (drain->map && (drain->generation == generation ||
-			   bf_makes(ANY_GENERATION)))
+	if (drain->map && !bf_fault(BF_FAULT_DRAIN_LOCK) &&
+	    (drain->generation == generation || bf_makes(ANY_GENERATION)))
 		return 0;
 	if (drain->map)
 		NL_SET_ERR_MSG(extack, "GENERATION is not the one that DRAIN_FD owns: use the number that BEGIN gave");
@@ -373,9 +377,11 @@ int bf_drain_commit(struct bf_drain *drain, u64 generation,
 	if (ret)
 		return ret;
 	if (commit->final)
-		ret = check_final(drain, commit, extack);
+		ret = bf_fault(BF_FAULT_COMMIT_FINAL) ?:
+		      check_final(drain, commit, extack);
 	if (!ret)
-		ret = commit_through(drain, commit->through_sector, extack);
+		ret = bf_fault(BF_FAULT_COMMIT_THROUGH) ?:
+		      commit_through(drain, commit->through_sector, extack);
 	if (!ret && commit->final)
 		swap(map, drain->map);
 	bf_drain_unlock(drain);

@@ -6,6 +6,7 @@
 #include <linux/bitops.h>
 
 #include "events.h"
+#include "fault.h"
 #include "reply.h"
 
 /* Layout of tracker->pending. */
@@ -70,6 +71,10 @@ static void pend(struct bf_tracker *tracker, unsigned int bit)
  */
 int bf_events_module_init(void)
 {
+	int ret = bf_fault(BF_FAULT_LOAD_EVENTS);
+
+	if (ret)
+		return ret;
 	workqueue = alloc_workqueue("blkferry", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	return workqueue ? 0 : -ENOMEM;
 }

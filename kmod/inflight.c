@@ -54,7 +54,8 @@ struct bf_inflight *bf_inflight_new(void)
 
 	if (!table)
 		return NULL;
-	table->shards = kvzalloc(NR_SHARDS * sizeof(*table->shards), GFP_KERNEL);
+	table->shards = bf_fault(BF_FAULT_INFLIGHT_MEMORY) ? NULL :
+			kvzalloc(NR_SHARDS * sizeof(*table->shards), GFP_KERNEL);
 	if (!table->shards) {
 		kvfree(table);
 		return NULL;
@@ -157,7 +158,7 @@ static bool entry_new(struct bf_inflight *table, const void *key,
 	struct bf_shard *shard = shard_of(table, key);
 	u16 *nr = nr_of_group(table, key);
 	u16 *head = head_of(shard, key);
-	u16 at = shard->free;
+	u16 at = bf_fault(BF_FAULT_INFLIGHT_FULL) ? NONE : shard->free;
 
 	if (at == NONE)
 		return false;

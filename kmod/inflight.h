@@ -44,6 +44,7 @@
 #include <linux/hash.h>
 #include <linux/types.h>
 
+#include "fault.h"
 #include "range.h"
 
 #define BF_SLOT_BITS	12
@@ -88,7 +89,8 @@ size_t bf_inflight_bytes(void);
 static __always_inline bool bf_slot_take(struct bf_slot *slot, const void *bio,
 					 u64 sector, u64 nr_sectors)
 {
-	if (unlikely(cmpxchg(&slot->bio, NULL, BF_SLOT_TAKEN)))
+	if (bf_fault(BF_FAULT_INFLIGHT_SLOT) || bf_fault(BF_FAULT_INFLIGHT_FULL) ||
+	    unlikely(cmpxchg(&slot->bio, NULL, BF_SLOT_TAKEN)))
 		return false;
 	WRITE_ONCE(slot->seq, slot->seq + 1);
 	smp_wmb();	/* pairs with slot_range(): seq changes before the range */

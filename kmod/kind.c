@@ -13,6 +13,7 @@
 
 #include "alias.h"
 #include "compat/compat.h"
+#include "fault.h"
 #include "kind.h"
 
 #define WORDS_MEMBERS	"track its members instead, /sys/block/DISK/slaves lists them"
@@ -145,6 +146,8 @@ int bf_kind_of(const struct bf_device *device, enum bf_disk_kind *kind,
 	const struct driver *driver;
 
 	*kind = BF_DISK_MQ;
+	if (bf_fault(BF_FAULT_KIND))
+		return -ENOMEM;
 	if (blk_queue_dax(device->queue)) {
 		NL_SET_ERR_MSG(extack, "this disk can be mapped into memory (DAX), and what is written that way is no block I/O: copy it while it is not in use");
 		return -EOPNOTSUPP;

@@ -2,6 +2,7 @@
 /*
  * Mark: see mark.h.
  */
+#include "fault.h"
 #include "mark.h"
 #include "mistakes.h"
 
@@ -55,7 +56,8 @@ u64 bf_mark_tracker(struct bf_tracker *tracker, struct bf_dirtymap *map,
 {
 	struct bf_range clipped = clip(tracker, range);
 
-	if (unlikely(goes_beyond(tracker, range)))
+	if (unlikely(goes_beyond(tracker, range) ||
+		     bf_fault(BF_FAULT_MARK_BEYOND)))
 		bf_tracker_raise(tracker, BLKFERRY_REASON_OVERFLOW);
 	if (clipped.nr_sectors)
 		mark_clipped(tracker, map, &clipped);

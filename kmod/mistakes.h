@@ -2,7 +2,7 @@
 /*
  * Mistakes: what a tracker could get wrong, to be made on purpose, so that the
  * tests are seen to catch it. Compiled in by -DBF_MISTAKES, which only
- * tests/vm/tracker-mistakes.sh asks for; else none of this is in the module.
+ * `tools/vm --ko mistakes` asks for; else none of this is in the module.
  */
 #ifndef BF_MISTAKES_H
 #define BF_MISTAKES_H

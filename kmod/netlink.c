@@ -9,6 +9,7 @@
 #include <linux/sched/mm.h>
 
 #include "commands.h"
+#include "fault.h"
 #include "netlink.h"
 #include "reply.h"
 #include "tracker.h"
@@ -112,6 +113,8 @@ static int run_command(struct sk_buff *skb, struct genl_info *info)
 	ret = check_caller(skb, info->extack);
 	if (!ret)
 		ret = check_attributes(info, command);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_COMMAND);
 	if (ret)
 		return ret;
 	noio = memalloc_noio_save();
@@ -185,7 +188,8 @@ struct genl_family bf_genl_family __ro_after_init = {
  */
 int __init bf_netlink_init(void)
 {
-	return genl_register_family(&bf_genl_family);
+	return bf_fault(BF_FAULT_LOAD_NETLINK) ?:
+	       genl_register_family(&bf_genl_family);
 }
 
 /**

@@ -12,6 +12,7 @@
 #include "alias.h"
 #include "compat/compat.h"
 #include "disk.h"
+#include "fault.h"
 #include "notify.h"
 
 /* Tells of partitions too: those have other numbers than a tracked disk. */
@@ -42,7 +43,8 @@ static struct class_interface coming_and_going = {
 int bf_notify_register(const struct class *class)
 {
 	coming_and_going.class = (struct class *)class;
-	return class_interface_register(&coming_and_going);
+	return bf_fault(BF_FAULT_WATCH_CLASS) ?:
+	       class_interface_register(&coming_and_going);
 }
 
 /**
@@ -99,11 +101,13 @@ static enum cpuhp_state cpu_state;
  */
 int bf_notify_init(void)
 {
-	int ret = register_pm_notifier(&power);
+	int ret = bf_fault(BF_FAULT_LOAD_POWER) ?:
+		  register_pm_notifier(&power);
 
 	if (ret)
 		return ret;
-	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "blkferry:dead",
+	ret = bf_fault(BF_FAULT_LOAD_CPU) ?:
+	      cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "blkferry:dead",
 					NULL, cpu_dead);
 	if (ret < 0) {
 		unregister_pm_notifier(&power);

@@ -3,6 +3,7 @@
  * Passthrough: see passthrough.h. RULE 3: what is not decoded is opaque.
  */
 #include "compat/compat.h"
+#include "fault.h"
 #include "passthrough.h"
 #include "tracker.h"
 
@@ -50,6 +51,8 @@ static struct bf_change virtio_change(struct request *rq)
 struct bf_change bf_passthrough_change(const struct bf_disk *disk,
 				       struct request *rq)
 {
+	if (bf_fault(BF_FAULT_PASSTHROUGH))
+		return (struct bf_change){ .effect = BF_EFFECT_OPAQUE };
 	switch (disk->commands) {
 	case BF_COMMANDS_SCSI:
 		return scsi_change(rq);

@@ -18,6 +18,7 @@
 
 #include "alias.h"
 #include "compat/compat.h"
+#include "fault.h"
 #include "mark.h"
 #include "mistakes.h"
 #include "passthrough.h"
@@ -135,6 +136,10 @@ static void other_completed(struct bf_disk *disk, struct request *rq,
 static void disk_completed(struct bf_disk *disk, struct request *rq,
 			   unsigned int nr_bytes, bool failed)
 {
+	if (bf_fault(BF_FAULT_REQUEST_UNKNOWN)) {
+		bf_raise_disk(disk, BLKFERRY_REASON_UNKNOWN_OP);
+		return;
+	}
 	switch (req_op(rq)) {
 	case REQ_OP_FLUSH:
 	case REQ_OP_ZONE_OPEN:
@@ -270,7 +275,8 @@ int bf_probe_register(struct netlink_ext_ack *extack)
 		NL_SET_ERR_MSG(extack, "this kernel has no tracepoint block_rq_complete: use one built with CONFIG_TRACEPOINTS");
 		return -EOPNOTSUPP;
 	}
-	ret = tracepoint_probe_register(tracepoint, request_completed, NULL);
+	ret = bf_fault(BF_FAULT_WATCH_REQUESTS) ?:
+	      tracepoint_probe_register(tracepoint, request_completed, NULL);
 	if (ret)
 		NL_SET_ERR_MSG(extack, "the probe could not be registered on block_rq_complete: see the kernel log");
 	return ret;

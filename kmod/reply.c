@@ -6,6 +6,7 @@
 #include <net/genetlink.h>
 
 #include "drain.h"
+#include "fault.h"
 #include "netlink.h"
 #include "reply.h"
 #include "tracker.h"
@@ -157,7 +158,8 @@ int bf_reply_tracker(struct genl_info *info, struct bf_tracker *tracker)
 	struct sk_buff *skb;
 	void *header;
 
-	skb = reply_new(info, GENLMSG_DEFAULT_SIZE, &header);
+	skb = bf_fault(BF_FAULT_TRACKER_REPLY) ? NULL :
+	      reply_new(info, GENLMSG_DEFAULT_SIZE, &header);
 	if (!skb)
 		return -ENOMEM;
 	return reply_send(info, skb, header, put_tracker(skb, tracker));
@@ -166,10 +168,13 @@ int bf_reply_tracker(struct genl_info *info, struct bf_tracker *tracker)
 static int put_dump_entry(struct sk_buff *skb, struct netlink_callback *cb,
 			  struct bf_tracker *tracker)
 {
-	void *header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
-				   cb->nlh->nlmsg_seq, &bf_genl_family,
-				   NLM_F_MULTI, BLKFERRY_CMD_GET);
+	void *header;
 
+	if (bf_fault(BF_FAULT_DUMP))
+		return -EMSGSIZE;
+	header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+			     cb->nlh->nlmsg_seq, &bf_genl_family, NLM_F_MULTI,
+			     BLKFERRY_CMD_GET);
 	if (!header)
 		return -EMSGSIZE;
 	if (put_tracker(skb, tracker)) {
@@ -249,7 +254,8 @@ int bf_reply_begin(struct genl_info *info, const struct bf_begin *begins,
 	struct sk_buff *skb;
 	void *header;
 
-	skb = reply_new(info, SIZE_NEST + nr * SIZE_BEGIN, &header);
+	skb = bf_fault(BF_FAULT_BEGIN_REPLY) ? NULL :
+	      reply_new(info, SIZE_NEST + nr * SIZE_BEGIN, &header);
 	if (!skb)
 		return -ENOMEM;
 	return reply_send(info, skb, header, put_begins(skb, begins, nr));
@@ -316,7 +322,8 @@ int bf_reply_walk(struct genl_info *info, const struct bf_walk_answer *answer)
 	struct sk_buff *skb;
 	void *header;
 
-	skb = reply_new(info, 5 * SIZE_U64 + SIZE_U32 + 2 * NLA_HDRLEN +
+	skb = bf_fault(BF_FAULT_WALK_REPLY) ? NULL :
+	      reply_new(info, 5 * SIZE_U64 + SIZE_U32 + 2 * NLA_HDRLEN +
 			sizeof(answer->window->extents), &header);
 	if (!skb)
 		return -ENOMEM;
@@ -345,11 +352,12 @@ static int put_event(struct sk_buff *skb, const struct bf_event *event)
  */
 void bf_reply_event(const struct bf_event *event)
 {
-	struct sk_buff *skb = genlmsg_new(3 * SIZE_U32 + NLA_HDRLEN +
-					  ALIGN(BLKFERRY_NAME_MAX + 1, 4),
-					  GFP_NOIO);
+	struct sk_buff *skb;
 	void *header;
 
+	skb = bf_fault(BF_FAULT_EVENT_MEMORY) ? NULL :
+	      genlmsg_new(3 * SIZE_U32 + NLA_HDRLEN +
+			  ALIGN(BLKFERRY_NAME_MAX + 1, 4), GFP_NOIO);
 	if (!skb) {
 		genl_set_err(&bf_genl_family, &init_net, 0, EVENTS_GROUP, -ENOBUFS);
 		return;

@@ -7,6 +7,7 @@
 #include <linux/kernel.h>
 #include <linux/string.h>
 
+#include "fault.h"
 #include "reserve.h"
 
 /* A fill that failed is asked for again after this long. */
@@ -20,7 +21,8 @@ static struct bf_leaf *leaf_alloc(struct bf_reserve *reserve, gfp_t gfp)
 	if ((unsigned long)atomic_long_add_return(sizeof(*leaf), &pool->nr_bytes) >
 	    READ_ONCE(pool->max_bytes))
 		goto over;
-	leaf = kmem_cache_zalloc(pool->cache, gfp | __GFP_NOWARN);
+	leaf = bf_fault(BF_FAULT_LEAF_MEMORY) ? NULL :
+	       kmem_cache_zalloc(pool->cache, gfp | __GFP_NOWARN);
 	if (!leaf)
 		goto over;
 	atomic_inc(&reserve->nr_leaves);

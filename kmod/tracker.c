@@ -12,6 +12,7 @@
 #include "device.h"
 #include "drain.h"
 #include "events.h"
+#include "fault.h"
 #include "inflight.h"
 #include "kind.h"
 #include "mark.h"
@@ -44,6 +45,10 @@ MODULE_PARM_DESC(leaves_max_bytes, "memory for the leaves of all dirty maps; bey
  */
 int bf_tracker_init(void)
 {
+	int ret = bf_fault(BF_FAULT_LOAD_LEAVES);
+
+	if (ret)
+		return ret;
 	if (!leaf_pool.max_bytes)
 		leaf_pool.max_bytes = (totalram_pages() << PAGE_SHIFT) / 16;
 	leaf_pool.cache = kmem_cache_create("blkferry_leaf", sizeof(struct bf_leaf),
@@ -195,11 +200,13 @@ void bf_tracker_check(struct bf_tracker *tracker, const struct bf_device *device
 {
 	lockdep_assert_held(&bf_control_mutex);
 	if (device->start_sector != tracker->start_sector ||
-	    device->nr_sectors != tracker->nr_sectors) {
+	    device->nr_sectors != tracker->nr_sectors ||
+	    bf_fault(BF_FAULT_BEGIN_RESIZED)) {
 		bf_tracker_raise(tracker, BLKFERRY_REASON_RESIZED);
 		bf_events_send(tracker, BLKFERRY_EVENT_RESIZED);
 	}
-	if (device->diskseq != tracker->diskseq) {
+	if (device->diskseq != tracker->diskseq ||
+	    bf_fault(BF_FAULT_BEGIN_MEDIA)) {
 		tracker->diskseq = device->diskseq;
 		bf_tracker_raise(tracker, BLKFERRY_REASON_MEDIA);
 	}
@@ -386,8 +393,11 @@ static struct bf_tracker *tracker_alloc(const struct bf_device *device,
 					const struct bf_tracker_spec *spec,
 					u32 granularity_bytes)
 {
-	struct bf_tracker *tracker = kzalloc(sizeof(*tracker), GFP_KERNEL);
+	struct bf_tracker *tracker;
 
+	if (bf_fault(BF_FAULT_TRACK_MEMORY))
+		return NULL;
+	tracker = kzalloc(sizeof(*tracker), GFP_KERNEL);
 	if (!tracker)
 		return NULL;
 	tracker->start_sector = device->start_sector;
@@ -452,7 +462,7 @@ struct bf_tracker *bf_tracker_create(const struct bf_device *device,
 	ret = tracker_check_spec(device, spec, granularity_bytes, extack);
 	if (ret)
 		return ERR_PTR(ret);
-	if (!try_module_get(THIS_MODULE))
+	if (bf_fault(BF_FAULT_TRACK_MODULE) || !try_module_get(THIS_MODULE))
 		return ERR_PTR(-ENODEV);
 	ret = -ENOMEM;
 	tracker = tracker_alloc(device, spec, granularity_bytes);
@@ -460,7 +470,8 @@ struct bf_tracker *bf_tracker_create(const struct bf_device *device,
 		goto put_module;
 	if (spec->all_dirty)
 		bf_map_mark(&tracker->maps[0], 0, tracker->maps[0].nr_blocks - 1);
-	ret = idr_alloc_cyclic(&trackers, tracker, 1, 0, GFP_KERNEL);
+	ret = bf_fault(BF_FAULT_TRACK_ID) ?:
+	      idr_alloc_cyclic(&trackers, tracker, 1, 0, GFP_KERNEL);
 	if (ret < 0)
 		goto free_tracker;
 	tracker->id = ret;
@@ -469,7 +480,7 @@ struct bf_tracker *bf_tracker_create(const struct bf_device *device,
 		goto remove_id;
 	nr_trackers++;
 	/* Whoever removes it later will tell us; before that, it says so here. */
-	if (bf_device_is_dying(device)) {
+	if (bf_fault(BF_FAULT_TRACK_DYING) || bf_device_is_dying(device)) {
 		bf_tracker_destroy(tracker);
 		return ERR_PTR(-ENODEV);
 	}

@@ -15,6 +15,7 @@
 
 #include "compat/compat.h"
 #include "disk.h"
+#include "fault.h"
 #include "uevents.h"
 
 #define GROUP_KERNEL	1
@@ -59,6 +60,8 @@ static int receive(char *message)
 	struct kvec vector = { .iov_base = message, .iov_len = MESSAGE_MAX };
 	struct msghdr header = { .msg_flags = MSG_DONTWAIT };
 
+	if (bf_fault(BF_FAULT_UEVENT_LOST))
+		return -ENOBUFS;
 	return kernel_recvmsg(listener, &header, &vector, 1, MESSAGE_MAX,
 			      MSG_DONTWAIT);
 }
@@ -80,7 +83,8 @@ static void receive_all(char *message)
 
 static void work(struct work_struct *work)
 {
-	char *message = kmalloc(MESSAGE_MAX + 1, GFP_NOIO);
+	char *message = bf_fault(BF_FAULT_UEVENT_MEMORY) ? NULL :
+			kmalloc(MESSAGE_MAX + 1, GFP_NOIO);
 
 	mutex_lock(&listener_lock);
 	if (!message)
@@ -114,7 +118,8 @@ int bf_uevents_register(void)
 	struct socket *new;
 	int ret;
 
-	ret = sock_create_kern(&init_net, PF_NETLINK, SOCK_RAW,
+	ret = bf_fault(BF_FAULT_WATCH_UEVENTS) ?:
+	      sock_create_kern(&init_net, PF_NETLINK, SOCK_RAW,
 			       NETLINK_KOBJECT_UEVENT, &new);
 	if (ret)
 		return ret;
@@ -123,7 +128,8 @@ int bf_uevents_register(void)
 	mutex_unlock(&listener_lock);
 	new->sk->sk_data_ready = data_ready;
 	WRITE_ONCE(new->sk->sk_rcvbuf, RECEIVE_BYTES);
-	ret = kernel_bind(new, (bf_sockaddr *)&address, sizeof(address));
+	ret = bf_fault(BF_FAULT_BIND_UEVENTS) ?:
+	      kernel_bind(new, (bf_sockaddr *)&address, sizeof(address));
 	if (ret)
 		bf_uevents_unregister();
 	return ret;
