@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2119
-# Policy (RULE 5): a replicator that is killed, killed with its control group,
-# or stopped while filesystems are frozen leaves them thawed at once, long before
-# their deadline; the next one goes on from where it was. That "at once" is within
+# Policy (RULE 5): a replicator that is killed, killed with its control group, by
+# hand or because the kernel has no memory for it, or stopped while filesystems are
+# frozen leaves them thawed at once, long before their deadline; the next one goes on from where it was. That "at once" is within
 # a second is shown on the build machine itself (unit/guardian_test.c): in here a
 # second is what the emulator makes of it.
-# VM: disks=virtio:96M+virtio:96M mem=768 limit=400 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=800 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -45,8 +45,7 @@ killed() {
 	thaws_at_once kill_job
 }
 
-goes_on_afterwards() {
-	killed
+next_one_goes_on() {
 	wait "$(job_pid)" || :
 	stop_writer
 	start_job
@@ -55,6 +54,11 @@ goes_on_afterwards() {
 	cut_over --then hold
 	same_disks
 	blkferry thaw move
+}
+
+goes_on_afterwards() {
+	killed
+	next_one_goes_on
 }
 
 in_group() {
@@ -80,6 +84,42 @@ killed_with_group() {
 	grep -qx "$(job_pid)" "$group/cgroup.procs"
 	guardian_is_elsewhere
 	thaws_at_once kill_group
+	wait_until 10 rmdir "$group"
+}
+
+in_roomy_group() {
+	echo max >"$group/memory.max"
+	in_group "$@"
+}
+
+# All of it is locked in memory, so that nothing can be reclaimed.
+leave_no_memory() { echo 1M >"$group/memory.max"; }
+
+# The kernel's words on it hold a stack trace; of other complaints there must be
+# none. Then the log begins anew.
+killed_for_memory() {
+	grep -q '^oom_kill [1-9]' "$group/memory.events"
+	dmesg >"$test_tmp/dmesg"
+	grep -q 'blkferry.* invoked oom-killer\|bash.* invoked oom-killer' "$test_tmp/dmesg"
+	grep -q 'are going to be killed due to memory.oom.group set' "$test_tmp/dmesg"
+	grep -E 'BUG|WARNING|KASAN|Oops|refcount|hung task' "$test_tmp/dmesg" &&
+		fail "more than that in the log"
+	dmesg -c >"$test_tmp/dmesg"
+	echo "blkferry-test: guardian-kill.sh" >/dev/kmsg
+}
+
+out_of_memory() {
+	group=/sys/fs/cgroup/starved
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+	mkdir -p "$group"
+	echo 1 >"$group/memory.oom.group"
+	freeze_for_long in_roomy_group
+	grep -qx "$(job_pid)" "$group/cgroup.procs"
+	guardian_is_elsewhere
+	thaws_at_once leave_no_memory
+	dd if=/dev/urandom of="$job_dir/data.mnt/after" bs=64k count=4 conv=fsync
+	killed_for_memory
+	next_one_goes_on
 	wait_until 10 rmdir "$group"
 }
 
@@ -114,6 +154,7 @@ cancelled() {
 run_case "killed while frozen: thawed at once" killed
 run_case "the next replicator goes on" goes_on_afterwards
 run_case "killed with its control group: thawed at once" killed_with_group
+run_case "out of memory with its control group: thawed at once" out_of_memory
 run_case "stopped while frozen: thawed, and killed" stopped
 run_case "without its guardian the replicator thaws" guardian_killed
 run_case "cancel in the freeze thaws and forgets the job" cancelled
