@@ -48,8 +48,8 @@ struct bf_link_options {
 	uint64_t timeout_ns;
 	struct bf_bucket *bucket;		/* NULL: no limit */
 	/* All are added to, by several links perhaps: socket bytes sent; time in
-	 * which a frame was ready and the socket or the rate full; 
-	 * processor time spent on TLS and the socket. */
+	 * which a frame was ready and the socket or the rate full; processor time
+	 * spent on TLS and the socket. */
 	_Atomic uint64_t *wire_bytes;
 	_Atomic uint64_t *full_ns;
 	_Atomic uint64_t *send_ns;
