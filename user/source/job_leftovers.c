@@ -34,14 +34,14 @@ static int check_guardian(const char *name, const char *run_dir,
 {
 	json_auto_t *request = json_pack("{ss}", "command", "status");
 	json_auto_t *answer = NULL;
-	struct bf_error none;
 	char path[108];
+	int ret;
 
 	bf_guardian_path(path, run_dir, name);
-	if (bf_control_call(path, request, GUARDIAN_TIMEOUT_NS, NULL, NULL,
-			    &answer, &none) &&
-	    none.code == BF_E_NOT_RUNNING)
-		return 0;
+	ret = bf_control_call(path, request, GUARDIAN_TIMEOUT_NS, NULL, NULL,
+			      &answer, err);
+	if (ret)
+		return err->code == BF_E_NOT_RUNNING ? 0 : ret;
 	return bf_fail(err, BF_E_BUSY, EBUSY,
 		       "the guardian of job %s holds filesystems frozen: `blkferry thaw %s` first",
 		       name, name);
@@ -107,17 +107,17 @@ int bf_job_drop_leftovers(const char *name, const char *run_dir,
 {
 	struct bf_control_server *socket;
 	char path[108];
-	int ret = check_guardian(name, run_dir, err);
+	int ret;
 
 	*found = false;
 	bf_control_path(path, run_dir, name);
-	if (!ret)
-		ret = bf_control_serve(&socket, path, on_request, (void *)name,
-				       err);
+	ret = bf_control_serve(&socket, path, on_request, (void *)name, err);
 	if (ret)
 		return ret;
+	ret = check_guardian(name, run_dir, err);
 	/* The records last: they are what says that there was a job. */
-	ret = drop_trackers(name, found, err);
+	if (!ret)
+		ret = drop_trackers(name, found, err);
 	if (!ret)
 		ret = drop_records(name, records_dir, found, err);
 	bf_control_stop(socket);

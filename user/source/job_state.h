@@ -189,9 +189,9 @@ void bf_job_give_slot(struct bf_job *job);
 void bf_job_wait_for_start(struct bf_job *job);
 
 /* ---- job_record.c ---- */
-/* Fills in what is recorded of each disk; none is no failure. */
 void bf_job_record_path(const char *records_dir, const char *job,
 			char path[BF_PATH_BYTES]);
+/* Fills in what is recorded of each disk; none is no failure. */
 int bf_job_record_load(struct bf_job *job, struct bf_error *err);
 int bf_job_record_store(struct bf_job *job, struct bf_error *err);
 int bf_job_record_remove(struct bf_job *job, struct bf_error *err);

@@ -54,6 +54,7 @@ static double read_rate(struct bf_plan_sample *sample,
 	_cleanup_close_ int fd = open(disk->device,
 				      O_RDONLY | O_DIRECT | O_CLOEXEC);
 
+	sample->nr_read = sample->nr_unreadable = 0;
 	return fd < 0 ? -1 : bf_plan_sample_read(sample, fd, disk->size_bytes);
 }
 
