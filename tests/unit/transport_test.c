@@ -18,76 +18,11 @@
 #include "lib/identity_private.h"
 #include "lib/transport_private.h"
 #include "tap.h"
+#include "tls_pair.h"
 
-#define SECOND BF_NSEC_PER_SEC
 #define BULK_BYTES (3 << 20)
 
-static char folder[] = "/tmp/blkferry-transport-XXXXXX";
-static struct bf_identity *ids[2];
-static struct bf_tls *tls[2];
-static struct bf_transport *ends[2];	/* by role */
-static struct bf_error errors[2];
 static uint8_t bulk[BULK_BYTES], back[BULK_BYTES];
-
-static uint64_t soon(void)
-{
-	return bf_now_ns() + 10 * SECOND;
-}
-
-static void sockets(int fds[2])
-{
-	char address[BF_ADDRESS_BYTES];
-	struct pollfd pollfd = { .events = POLLIN };
-	int ret;
-
-	check_eq(bf_tcp_listen("127.0.0.1:0", &pollfd.fd, &errors[0]), 0);
-	bf_tcp_name(pollfd.fd, false, address);
-	check_eq(bf_tcp_connect(address, soon(), &fds[BF_ROLE_SOURCE],
-				&errors[0]), 0);
-	check_eq(poll(&pollfd, 1, 10000), 1);
-	ret = bf_tcp_accept(pollfd.fd, &fds[BF_ROLE_TARGET]);
-	close(pollfd.fd);
-	check_eq(ret, 0);
-}
-
-static void *shake(void *role)
-{
-	int r = (int)(intptr_t)role;
-
-	return (void *)(intptr_t)bf_transport_handshake(ends[r], soon(),
-							&errors[r]);
-}
-
-static int shake_both(void)
-{
-	pthread_t thread;
-	void *ret;
-	int source;
-
-	check_eq(pthread_create(&thread, NULL, shake,
-				(void *)(intptr_t)BF_ROLE_TARGET), 0);
-	source = (int)(intptr_t)shake((void *)(intptr_t)BF_ROLE_SOURCE);
-	pthread_join(thread, &ret);
-	return source ? source : (int)(intptr_t)ret;
-}
-
-static void connect_both(void)
-{
-	int fds[2];
-
-	sockets(fds);
-	for (int role = 0; role < 2; role++)
-		check_eq(bf_transport_tls(&ends[role], tls[role], fds[role],
-					  &errors[role]), 0);
-	check_eq(shake_both(), 0);
-}
-
-static void close_both(void)
-{
-	bf_transport_close(ends[0]);
-	bf_transport_close(ends[1]);
-	ends[0] = ends[1] = NULL;
-}
 
 static void each_side_knows_the_other(void)
 {
@@ -396,21 +331,9 @@ static void listening_and_connecting(void)
 	}
 }
 
-static int make_identity(int i)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/key%d", folder, i);
-	return bf_identity_generate(path, NULL) ||
-	       bf_identity_load(path, &ids[i], NULL) ||
-	       bf_tls_new(&tls[i], i, ids[i], NULL);
-}
-
 int main(void)
 {
-	char command[160];
-
-	if (!mkdtemp(folder) || make_identity(0) || make_identity(1))
+	if (make_identities())
 		return 1;
 	for (size_t i = 0; i < BULK_BYTES; i++)
 		bulk[i] = (uint8_t)(i * 31 + (i >> 12));
@@ -438,10 +361,6 @@ int main(void)
 		another_programs_tls_with_a_key_gets_through);
 	tap_run("addresses have three forms", addresses_have_three_forms);
 	tap_run("listening and connecting", listening_and_connecting);
-	for (int i = 0; i < 2; i++) {
-		bf_tls_free(tls[i]);
-		bf_identity_free(ids[i]);
-	}
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command) ? 1 : tap_done();
+	free_identities();
+	return tap_done();
 }

@@ -40,7 +40,7 @@ struct bf_link {
 	/* The thread's own. */
 	struct bf_frame_reader reader;
 	size_t sent_bytes;		/* of the head item */
-	size_t chunk_bytes;		/* to be tried again as it was */
+	size_t chunk_bytes;		/* of it, to be tried again as it was */
 	bool blocked;			/* the transport takes no more now */
 	bool throttled;			/* the rate allows no more now */
 	uint32_t due;			/* answers */
@@ -152,6 +152,15 @@ static int connection_lost(struct bf_link *link, int error, struct bf_error *err
 }
 
 /*
+ * A frame whose first write was blocked has begun as well: TLS has made a record
+ * of it, which the next write sends whatever it is given.
+ */
+static bool head_begun(const struct bf_link *link)
+{
+	return link->sent_bytes || link->chunk_bytes;
+}
+
+/*
  * A sign of life goes before all that is queued, between two frames: what is
  * queued may not be ready for long, because the source reads slowly or waits
  * for the same answer.
@@ -167,7 +176,7 @@ static void queue_sign(struct bf_link *link, struct sign *sign, uint16_t type,
 	item->frame = (const uint8_t *)&sign->frame;
 	item->bytes = sizeof(sign->frame);
 	pthread_mutex_lock(&link->lock);
-	if (link->sent_bytes)
+	if (head_begun(link))
 		at = &link->head->next;
 	item->ready = true;
 	item->next = *at;
@@ -454,7 +463,7 @@ static void fail_link(struct bf_link *link, const struct bf_error *err)
 /* The target logs an end between two frames as what it is: an end. */
 static void finish_frame(struct bf_link *link)
 {
-	if (link->sent_bytes)
+	if (head_begun(link))
 		bf_transport_write_all(link->transport,
 				       link->head->frame + link->sent_bytes,
 				       link->head->bytes - link->sent_bytes,
