@@ -102,6 +102,17 @@ for point in "${points[@]}"; do
 	failures=$((failures + 1))
 done
 
+# Nobody has to start anything for that.
+damaged_is_sent_again() {
+	fresh
+	receiver_with target-damaged:2:74
+	copy 0 ""
+	reached target-damaged
+	cmp -n "$(stat -c %s "$source")" "$source" "$far"
+	end_receiver
+}
+run_case "what arrives damaged is sent again" damaged_is_sent_again
+
 counted fault-points "${#points[@]}"
 counted fault-kills "$kills"
 counted fault-errors "$failures"

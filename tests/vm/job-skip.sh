@@ -48,12 +48,29 @@ same_files() {
 	umount "$job_dir/target.mnt"
 }
 
+# xfs of some 5.10.2xx answers only once it is thawed: then all of it is copied.
+silent() {
+	[ "$1" = xfs ] && [[ $(uname -r) = 5.10.* ]] &&
+		grep -q 'does not tell its free space while it is frozen' "$job_dir/move.log"
+}
+
+copied_whole() {
+	verified
+	eq "$(reported .identical)" true identical
+	eq "$(skipped_bytes)" 0 "skipped bytes"
+	is_thawed "$job_dir/data.mnt"
+}
+
 free_space() {
 	begin_case
 	junk 100 16
 	make_fs "$1" "$d0" data
 	job_interval=1h
 	started
+	if silent "$1"; then
+		copied_whole
+		return
+	fi
 	full_pass
 	grep -q 'free space and swap were skipped' "$job_dir/move.log"
 	verified
@@ -74,7 +91,7 @@ written_later() {
 	rm "$job_dir/data.mnt/before"
 	blkferry sync move >"$job_dir/sync"
 	verified
-	[ "$(skipped_bytes)" -le $((before - (24 << 20))) ] ||
+	silent "$1" || [ "$(skipped_bytes)" -le $((before - (24 << 20))) ] ||
 		fail "of $before skipped bytes $(skipped_bytes) are left"
 	cut_over --then thaw
 	same_files "$1"
@@ -89,6 +106,27 @@ restart_remembers() {
 	eq "$(figure .mode)" delta mode
 	verified
 	[ "$(skipped_bytes)" -gt $((200 << 20)) ]
+}
+
+# As a run leaves it that its guardian ended, for the freeze took too long.
+died_asking() {
+	local record body
+	free_space ext4
+	record=$job_dir/source/move.skipped.json
+	kill -TERM "$(job_pid)"
+	wait "$(job_pid)"
+	body=$(jq -cSj '.body | .asking = true' "$record")
+	jq --argjson body "$body" --arg sum "$(printf %s "$body" | sha256sum | cut -d' ' -f1)" \
+		'.body = $body | .checksum = $sum' "$record" >"$record.edited"
+	mv "$record.edited" "$record"
+	kill -TERM "$(cat "$job_dir/receiver.pid")"
+	wait "$(cat "$job_dir/receiver.pid")"
+	rm -rf "$job_dir/records"
+	start_receiver
+	start_job
+	wait_ready
+	grep -q 'ended while it had a filesystem frozen to ask for it' "$job_dir/move.log"
+	copied_whole
 }
 
 whole_disk_makes_good() {
@@ -147,6 +185,7 @@ run_case "free space of xfs is left out" free_space xfs
 run_case "what is written there later is sent: ext4" written_later ext4
 run_case "what is written there later is sent: xfs" written_later xfs
 run_case "a source that starts anew knows what was left out" restart_remembers
+run_case "what ended the source while it asked is not asked again" died_asking
 run_case "whole-disk makes good for what was left out" whole_disk_makes_good
 run_case "swap is left out, what no filesystem knows is not" swap_and_partitions
 run_case "a copy of a mounted disk stays thin" copy_of_a_mounted_disk

@@ -37,6 +37,7 @@
 	X(BF_FAULT_TARGET_ATTACHED,	"target-attached")		\
 	X(BF_FAULT_TARGET_BEGIN,	"target-begin")			\
 	X(BF_FAULT_TARGET_DATA,		"target-data")			\
+	X(BF_FAULT_TARGET_DAMAGED,	"target-damaged")		\
 	X(BF_FAULT_TARGET_APPLIED,	"target-applied")		\
 	X(BF_FAULT_TARGET_DIGEST,	"target-digest")		\
 	X(BF_FAULT_TARGET_FLUSH,	"target-flush")			\

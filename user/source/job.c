@@ -30,6 +30,7 @@
 #define QUEUE_LOOK_NS (2 * BF_NSEC_PER_SEC)	/* is it our turn at the receiver? */
 #define ONE_SHOT_PATIENCE_NS (30 * BF_NSEC_PER_SEC)
 #define ONE_SHOT_TRIES 1000
+#define DAMAGES_MAX 3			/* between two passes that end */
 #define OFF_WAIT_SECONDS 5		/* to print a report, to sync the rest */
 
 const char *bf_job_state_name(enum bf_job_state state)
@@ -318,6 +319,8 @@ struct loss {
 	uint64_t since_ns, told_ns;
 	enum bf_code code;		/* told last */
 	unsigned int tries;		/* over all losses */
+	unsigned int damages;		/* since a pass ended */
+	uint64_t passes;		/* at the last of them */
 };
 
 static void note_loss(struct loss *loss, uint64_t epoch)
@@ -371,6 +374,21 @@ static void back_off(struct bf_job *job, struct loss *loss,
 		bf_job_sleep(job, until_ns);
 	loss->wait_ns = loss->wait_ns * 2 < BACKOFF_MAX_NS ?
 			loss->wait_ns * 2 : BACKOFF_MAX_NS;
+}
+
+/*
+ * What arrives damaged was not written and is sent again: a bit flips. Where that
+ * happens time and again, trying on would hide it.
+ */
+static bool damaged_again(const struct bf_job *job, struct loss *loss,
+			  const struct bf_error *why)
+{
+	if (why->code != BF_E_CORRUPT)
+		return false;
+	if (loss->passes != job->passes)
+		loss->damages = 0;
+	loss->passes = job->passes;
+	return ++loss->damages > DAMAGES_MAX;
 }
 
 /* A copy that somebody waits for has had its patience, or never had a target. */
@@ -451,7 +469,8 @@ static int run_states(struct bf_job *job, struct bf_error *err)
 		if (job->reconnect || err->code == BF_E_CANCELLED)
 			continue;
 		note_loss(&loss, job->epoch);
-		if (!bf_job_retryable(err) || gives_up(job, &loss))
+		if (!bf_job_retryable(err) || damaged_again(job, &loss, err) ||
+		    gives_up(job, &loss))
 			return ret;
 		back_off(job, &loss, err);
 	}

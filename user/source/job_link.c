@@ -14,7 +14,8 @@
 bool bf_job_retryable(const struct bf_error *err)
 {
 	return err->code == BF_E_CONNECTION || err->code == BF_E_TIMEOUT ||
-	       err->code == BF_E_UNREACHABLE || err->code == BF_E_QUEUED;
+	       err->code == BF_E_UNREACHABLE || err->code == BF_E_QUEUED ||
+	       err->code == BF_E_CORRUPT;
 }
 
 static bool is_local(const struct bf_job *job)

@@ -3,9 +3,9 @@
  * Job, skip: the filesystems and swap areas of a job's disks flow in right after
  * the `begin` of a full pass; the ranges that this pass leaves out flow out, and
  * a durable list of what the target therefore lacks, which shrinks as blocks of
- * it are sent. Each filesystem is frozen by itself, for as long as its answer
- * takes, under a guardian of its own (RULE 5). Whatever goes wrong here costs
- * time, for then all is copied.
+ * it are sent. Each filesystem is frozen for that (job_skip_ask.c). Whatever goes
+ * wrong here costs time, for then all is copied; what ended the replicator here
+ * is not tried again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,97 +15,10 @@
 #include "lib/log.h"
 #include "lib/record.h"
 #include "lib/units.h"
-#include "source/freeze.h"
 #include "source/job_state.h"
 #include "source/skip.h"
 
 #define RECORD_KIND "source-skipped"
-#define ASK_NS BF_NSEC_PER_SEC		/* of a freeze, for the answer */
-#define BOUND_NS (5 * BF_NSEC_PER_SEC)	/* the guardian's */
-
-/* ---- what a frozen filesystem says ---- */
-
-struct asking {
-	struct bf_job *job;
-	struct bf_holders one;		/* the filesystem, lent */
-	struct bf_guardian *guardian;
-	_Atomic bool expired;
-};
-
-static void on_expired(void *context)
-{
-	struct asking *asking = context;
-
-	atomic_store(&asking->expired, true);
-}
-
-static bool is_over(void *context)
-{
-	struct asking *asking = context;
-
-	return atomic_load(&asking->expired) || bf_job_ending(asking->job);
-}
-
-static void set_quiet(struct bf_job *job, bool quiet)
-{
-	if (quiet)
-		bf_log_hold();
-	else
-		bf_log_release();
-	bf_job_monitor_quiet(job, quiet);
-}
-
-static int freeze_and_ask(struct asking *asking, const struct bf_job_disk *disk,
-			  uint64_t offset_bytes, uint64_t length_bytes,
-			  struct bf_ranges *free_space, struct bf_error *err)
-{
-	const struct bf_filesystem *filesystem = asking->one.filesystems;
-	int ret = bf_guardian_arm(asking->guardian, BOUND_NS, on_expired, asking,
-				  err);
-	int answer = -EOPNOTSUPP;
-
-	if (!ret)
-		ret = bf_freeze(&asking->one, asking->guardian, is_over, asking,
-				err);
-	if (ret)
-		return ret;
-	if (filesystem->state == BF_FREEZE_DONE)
-		answer = bf_skip_free_space(filesystem->fd, filesystem->dev,
-					    offset_bytes, length_bytes,
-					    disk->extents->granularity_bytes,
-					    bf_now_ns() + ASK_NS, free_space);
-	ret = bf_thaw(&asking->one, asking->guardian, err);
-	return ret || !answer ? ret :
-	       bf_fail(err, BF_E_FREEZE, -answer,
-		       "%s does not tell its free space: %s",
-		       filesystem->mountpoint, strerror(-answer));
-}
-
-static int ask(struct bf_job *job, struct bf_filesystem *filesystem,
-	       const struct bf_job_disk *disk, uint64_t offset_bytes,
-	       uint64_t length_bytes, struct bf_ranges *free_space,
-	       struct bf_error *err)
-{
-	struct asking asking = {
-		.job = job,
-		.one = { .filesystems = filesystem, .nr_filesystems = 1 },
-	};
-	int ret = bf_guardian_start(&asking.guardian, job->config->name,
-				    job->options->run_dir, &asking.one, err);
-
-	if (ret)
-		return ret;
-	ret = bf_memory_lock(err);
-	if (!ret) {
-		set_quiet(job, true);
-		ret = freeze_and_ask(&asking, disk, offset_bytes, length_bytes,
-				     free_space, err);
-		bf_memory_unlock();
-	}
-	bf_guardian_stop(asking.guardian);
-	set_quiet(job, false);
-	return ret;
-}
 
 /* ---- what is on a disk ---- */
 
@@ -119,13 +32,16 @@ static void skip_filesystem(struct bf_job *job, struct bf_job_disk *disk,
 			    struct bf_filesystem *filesystem)
 {
 	_cleanup_(bf_ranges_free) struct bf_ranges found = { 0 };
-	uint64_t offset_bytes, length_bytes;
+	struct bf_job_skip_place place = {
+		.granularity_bytes = disk->extents->granularity_bytes,
+	};
 	struct bf_error err = { 0 };
 
 	if (!tells(filesystem) || bf_skip_place(disk->dev, filesystem->dev,
-						&offset_bytes, &length_bytes))
+						&place.offset_bytes,
+						&place.length_bytes))
 		return;
-	if (ask(job, filesystem, disk, offset_bytes, length_bytes, &found, &err) ||
+	if (bf_job_skip_ask(job, filesystem, &place, &found, &err) ||
 	    bf_ranges_add(&disk->skip, &found))
 		bf_warn("job %s: the free space of %s is copied as well: %s",
 			job->config->name, filesystem->mountpoint,
@@ -144,6 +60,15 @@ static void skip_swap(struct bf_job_disk *disk,
 	if (!bf_skip_swap(offset_bytes, length_bytes,
 			  disk->extents->granularity_bytes, &found))
 		bf_ranges_add(&disk->skip, &found);
+}
+
+/* A run before this one that was ended while a filesystem was frozen for us. */
+static bool may_ask(const struct bf_job *job)
+{
+	if (job->skip_asking)
+		bf_warn("job %s: free space is copied as well: the run before this one ended while it had a filesystem frozen to ask for it; `whole-disk = yes` leaves the question out",
+			job->config->name);
+	return !job->skip_asking;
 }
 
 static void find_skipped(struct bf_job *job, const struct bf_holders *holders)
@@ -188,7 +113,12 @@ int bf_job_skip(void *context, struct bf_error *err)
 			job->config->name, why.text);
 		return 0;
 	}
-	find_skipped(job, &holders);
+	if (!may_ask(job))
+		return 0;
+	job->skip_asking = true;
+	if (!bf_job_skip_store(job, &why))
+		find_skipped(job, &holders);
+	job->skip_asking = false;
 	if (remember(job, &why)) {
 		bf_warn("job %s: free space is copied as well: %s",
 			job->config->name, why.text);
@@ -247,7 +177,7 @@ int bf_job_skip_store(struct bf_job *job, struct bf_error *err)
 	}
 	for (uint32_t i = 0; i < job->nr_disks; i++)
 		json_array_append_new(disks, disk_entry(&job->disks[i]));
-	body = json_pack("{so}", "disks", disks);
+	body = json_pack("{so, sb}", "disks", disks, "asking", job->skip_asking);
 	if (!body)
 		return bf_fail(err, BF_E_RECORD, ENOMEM, "out of memory");
 	record_path(job, path);
@@ -317,6 +247,7 @@ int bf_job_skip_load(struct bf_job *job, struct bf_error *err)
 	ret = bf_record_load(path, RECORD_KIND, &body, err);
 	if (ret)
 		return err->code == BF_E_NOT_FOUND ? 0 : ret;
+	job->skip_asking = json_is_true(json_object_get(body, "asking"));
 	json_array_foreach(json_object_get(body, "disks"), index, entry)
 		if (load_entry(job, entry))
 			return bf_fail(err, BF_E_RECORD, EBADMSG,

@@ -108,6 +108,7 @@ struct bf_job {
 	struct bf_pass_result *result;	/* of the last pass */
 	uint64_t epoch;			/* claimed by the session */
 	bool target_complete;		/* it has once been whole */
+	bool skip_asking;		/* a filesystem is frozen for it, as recorded */
 	bool resync_asked;		/* by the operator, and not yet begun */
 	bool session_over;		/* an error ended it */
 	bool reconnect;			/* at once: only a request failed */
@@ -206,6 +207,16 @@ void bf_job_skip_path(const char *records_dir, const char *job,
 		      char path[BF_PATH_BYTES]);
 /* With whole-disk: what was left out before becomes dirty. */
 int bf_job_unskip(struct bf_job *job, struct bf_error *err);
+
+/* ---- job_skip_ask.c: of one filesystem, frozen for it ---- */
+struct bf_job_skip_place {
+	uint64_t offset_bytes, length_bytes;	/* of its device on the disk */
+	uint32_t granularity_bytes;
+};
+/* @free_space: empty; not to be used after a failure. */
+int bf_job_skip_ask(struct bf_job *job, struct bf_filesystem *filesystem,
+		    const struct bf_job_skip_place *place,
+		    struct bf_ranges *free_space, struct bf_error *err);
 
 /* ---- job_unreadable.c: sectors that the source's disks do not give ---- */
 /* bf_session_options.unread: the lists become durable. */

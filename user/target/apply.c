@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/fault.h"
 #include "lib/ring.h"
 #include "target/apply.h"
 
@@ -483,7 +484,8 @@ static int take_blocks(struct bf_apply *a, const struct bf_data_view *view,
 static int check_blocks(struct bf_apply *a, const struct bf_data_view *view,
 			const uint8_t *raw, struct bf_error *err)
 {
-	if (bf_codec_checksum(a->codec, a->seed, view->extent_bytes,
+	if (!bf_fault(BF_FAULT_TARGET_DAMAGED, err) &&
+	    bf_codec_checksum(a->codec, a->seed, view->extent_bytes,
 			      view->extent_table_bytes, raw,
 			      view->head.raw_bytes) == view->head.checksum)
 		return 0;
