@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Policy: a disk that can be mapped into memory is refused, in words: what is
 # stored through such a mapping is no block I/O. So are its partitions.
-# VM: disks=pmem:256M cpus=2 limit=120 kernels=5.10+6.1+6.12+7 tools=sfdisk
+# VM: disks=pmem:256M cpus=2 limit=120 kernels=5.10+6.1+6.12+7 check=all tools=sfdisk
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Policy: md linear is refused on kernels where it hands on the very bio that it
 # was given, and tracked where it clones it. (6.8 to 6.13 have no md linear.)
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 turns=yes limit=300 kernels=5.10+6.1 tools=mdadm modules=md-linear
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M mem=768 turns=yes limit=300 kernels=5.10+6.1 check=5.10+6.1 tools=mdadm modules=md-linear
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -4,7 +4,7 @@
 # more. Filesystems append: btrfs does on zoned disks from 5.12; zonefs did before
 # 6.6, for synchronous direct writes, but the one of 6.1 takes its own appends for
 # corruption.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=5.10+6.1+6.12+7 tools=mkfs.btrfs modules=zonefs+btrfs
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=5.10+6.1+6.12+7 check=all tools=mkfs.btrfs modules=zonefs+btrfs
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
