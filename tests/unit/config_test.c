@@ -383,6 +383,12 @@ static void names(void)
 	check(!bf_name_valid(name));
 	name[BF_NAME_BYTES - 1] = '\0';
 	check(bf_name_valid(name));
+	check(bf_name_valid("web.skipped"));
+	check(bf_job_name_valid("web"));
+	check(bf_job_name_valid("web.skipped2"));
+	check(!bf_job_name_valid("web.skipped"));
+	check(!bf_job_name_valid("web.guardian"));
+	check(!bf_job_name_valid(".skipped"));
 }
 
 /* What cuts a file anywhere leaves a refusal or a shorter file, no crash. */

@@ -90,6 +90,21 @@ stats_count() {
 	eq "$(blkferry stats --json | jq -r '.trackers[0].resync_needed')" false
 }
 
+watched_bytes() { jq '.trackers[0].stats.write_bytes' "$test_tmp/watched" | tail -n 1 | grep -qx "$1"; }
+
+stats_watched() {
+	local pid
+	track "$d0"
+	blkferry stats "$d0" --watch --json >"$test_tmp/watched" &
+	pid=$!
+	wait_until 20 watched_bytes 0
+	write_blocks "$d0" 8 2
+	wait_until 20 watched_bytes 8192
+	kill -TERM $pid
+	wait $pid
+	expect_status 2 blkferry stats "$d0" --watch --coverage
+}
+
 coverage_told() {
 	blkferry stats "$d0" --coverage >"$test_tmp/text"
 	grep -qE '^writes, discards.* tracked ' "$test_tmp/text"
@@ -205,6 +220,7 @@ run_case "name, granularity and all dirty" options_of_track
 run_case "a device with several trackers needs a name" several_trackers
 run_case "what is counted" stats_count
 run_case "every statistic has its name" stats_all
+run_case "statistics are watched" stats_watched
 run_case "coverage is told before anything is tracked" coverage_told
 run_case "extents are listed, kept, and can be copied" extents_listed
 run_case "a disk that is dirty all over" extents_all_dirty

@@ -4,8 +4,8 @@
 # other: the base (host tools with their libraries, kernel modules; cached) and
 # the overlay (init's configuration, the module, the files of this run).
 
-# shellcheck source=tools/vm.d/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=tools/vm.d/unpacked.sh
+. "$(dirname "${BASH_SOURCE[0]}")/unpacked.sh"
 
 vm_d=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -30,22 +30,35 @@ skeleton() {
 	done
 }
 
+# tool_path TOOL: what is unpacked goes before what is installed.
+tool_path() {
+	unpacked_path "$1" || type -P "$1" ||
+		die "the guest wants $1: run tools/bootstrap test"
+}
+
 cpio_of() { (cd "$1" && find . -print0 | LC_ALL=C sort -z |
 	cpio --quiet -0 -o -H newc -R 0:0); }
 
+libraries_of() {
+	local tree=$unpacked_tree
+	LD_LIBRARY_PATH=${tree:+$tree/lib/x86_64-linux-gnu:$tree/usr/lib/x86_64-linux-gnu:$tree/lib} \
+		ldd "$1" 2>/dev/null | grep -o '/[^ ]*'
+}
+
 # copy_file ROOT HOST [GUEST]: a file and, if it is a program, its libraries.
 copy_file() {
-	local root=$1 host=$2 guest=${3:-$2} lib
+	local root=$1 host=$2 guest=${3:-$2} lib at
 	[ -e "$root$guest" ] || {
 		mkdir -p "$root$(dirname "$guest")"
 		cp -rL "$host" "$root$guest"
 	}
 	[ -f "$host" ] && [ "$(head -c 4 "$host" | tr -d '\0')" = $'\177ELF' ] ||
 		return 0
-	ldd "$host" 2>/dev/null | grep -o '/[^ ]*' | while read -r lib; do
-		[ -e "$root$lib" ] && continue
-		mkdir -p "$root$(dirname "$lib")"
-		cp -L "$lib" "$root$lib"
+	libraries_of "$host" | while read -r lib; do
+		at=$root$(guest_path "$lib")
+		[ -e "$at" ] && continue
+		mkdir -p "$(dirname "$at")"
+		cp -L "$lib" "$at"
 	done
 }
 
@@ -76,7 +89,7 @@ make_base() {
 	cp "$(command -v busybox)" "$root/bin/busybox"
 	link_applets "$root"
 	for tool in $tools; do
-		path=$(type -P "$tool") || die "the guest wants $tool: run tools/bootstrap test"
+		path=$(tool_path "$tool") || return 1
 		rm -f "$root/bin/${path##*/}"
 		copy_file "$root" "$path" "/usr/bin/${path##*/}"
 	done
@@ -102,9 +115,9 @@ base_image() {
 	local dir=$1 tools="$base_tools $2" modules="$base_modules $3" key tool
 	key=initramfs/$({
 		echo "$dir" "$tools" "$modules"
-		cat "$vm_d/init" "$vm_d/image.sh"
+		cat "$vm_d/init" "$vm_d/image.sh" "$vm_d/unpacked.sh"
 		for tool in busybox $tools; do
-			path=$(type -P "$tool") || die "the guest wants $tool: run tools/bootstrap test"
+			path=$(tool_path "$tool") || exit 1
 			stat -L -c '%n %s %Y' "$path"
 		done
 	} | key_of).cpio || return 1

@@ -2,22 +2,27 @@
 /*
  * stats: one tracker or all flow in, every statistic by name and every reason
  * with its cause and cure flow out; or a device, and what a tracker on it would
- * see.
+ * see. --watch shows it again each second.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/coverage.h"
 #include "cli/trackers.h"
 #include "lib/cleanup.h"
 
-static int coverage_wanted;
+#define CLEAR_SCREEN "\033[H\033[2J"
+
+static int coverage_wanted, watch_wanted;
 
 static const struct poptOption options[] = {
 	{ "coverage", 'c', POPT_ARG_NONE, &coverage_wanted, 0,
 	  "what of this device's changes a tracker sees, finds out about or misses", NULL },
+	{ "watch", 'w', POPT_ARG_NONE, &watch_wanted, 0,
+	  "again each second, until it is interrupted", NULL },
 	POPT_TABLEEND
 };
 
@@ -133,11 +138,33 @@ static int show_coverage(const struct cli *cli, struct bf_error *err)
 	return ret;
 }
 
+/* On a terminal in its place, elsewhere one after the other. */
+static int watch_trackers(const struct cli *cli, struct bf_error *err)
+{
+	bool terminal = isatty(STDOUT_FILENO) && !cli->json, again = false;
+	_cleanup_close_ int stop_fd = -1;
+	int ret = cli_stop_fd(&stop_fd, err);
+
+	if (ret)
+		return ret;
+	do {
+		if (terminal)
+			fputs(CLEAR_SCREEN, stdout);
+		else if (again && !cli->json)
+			putchar('\n');
+		again = true;
+		ret = show_trackers(cli, err);
+	} while (!ret && !fflush(stdout) && !cli_stop_wait(stop_fd));
+	return ret;
+}
+
 static int run(const struct cli *cli, struct bf_error *err)
 {
+	if (coverage_wanted && watch_wanted)
+		return cli_usage(err, "--coverage does not change while it is watched: give one of the two");
 	if (coverage_wanted)
 		return show_coverage(cli, err);
-	return show_trackers(cli, err);
+	return watch_wanted ? watch_trackers(cli, err) : show_trackers(cli, err);
 }
 
 const struct cli_command cli_stats = {

@@ -160,8 +160,8 @@ struct bf_receiver_config {
 
 /* Letters, digits and "-_.", 1..63 bytes, no leading "." or "-". */
 bool bf_name_valid(const char *name);
-/* The same, save what ends in ".guardian": the guardian of another job serves
- * that name (control.h). */
+/* The same, save what ends in ".guardian" or ".skipped": a socket and a record of
+ * another job have that name (control.h, job_skip.c). */
 bool bf_job_name_valid(const char *name);
 
 void bf_job_config_defaults(struct bf_job_config *job, const char *name);

@@ -232,7 +232,7 @@ int bf_job_config_load(const char *path, const char *name,
 
 	if (!bf_job_name_valid(name))
 		return bf_fail(err, BF_E_USAGE, EINVAL,
-			       "\"%.80s\" is not a job's name: letters, digits and -_. only, and no .guardian at its end",
+			       "\"%.80s\" is not a job's name: letters, digits and -_. only, and no .guardian or .skipped at its end",
 			       name);
 	bf_job_config_defaults(job, name);
 	ret = bf_config_read(path, job_sections, job, err);

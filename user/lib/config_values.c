@@ -36,11 +36,16 @@ bool bf_name_valid(const char *name)
 
 bool bf_job_name_valid(const char *name)
 {
-	static const char taken[] = ".guardian";
-	size_t length = strlen(name), end = sizeof(taken) - 1;
+	static const char *const taken[] = { ".guardian", ".skipped" };
+	size_t length = strlen(name);
 
-	return bf_name_valid(name) &&
-	       (length < end || strcmp(name + length - end, taken));
+	for (size_t i = 0; i < NR(taken); i++) {
+		size_t end = strlen(taken[i]);
+
+		if (length >= end && !strcmp(name + length - end, taken[i]))
+			return false;
+	}
+	return bf_name_valid(name);
 }
 
 static const char *const then_names[] = {
