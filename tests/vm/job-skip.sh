@@ -48,7 +48,7 @@ same_files() {
 	umount "$job_dir/target.mnt"
 }
 
-# xfs of some 5.10.2xx answers only once it is thawed: then all of it is copied.
+# xfs of 5.10 answers only once it is thawed: then all of it is copied.
 silent() {
 	[ "$1" = xfs ] && [[ $(uname -r) = 5.10.* ]] &&
 		grep -q 'does not tell its free space while it is frozen' "$job_dir/move.log"

@@ -3,8 +3,8 @@
  * Job, skip, asking: one mounted filesystem flows in, what it calls free flows
  * out. It is frozen by itself for that, under a guardian of its own (RULE 5),
  * and thawed when the answer has come or ASK_NS have passed. A thread of its own
- * asks, because some kernels answer only after the thaw (xfs of 5.10.2xx waits
- * there for what a freeze holds back): such an answer is not used.
+ * asks, because some kernels answer only after the thaw (xfs of 5.10 asks for
+ * write access first, xfs_getfsmap()): such an answer is not used.
  */
 #include <errno.h>
 #include <string.h>
