@@ -116,6 +116,23 @@ cancel_forgets() {
 	[ ! -e "$job_dir/source/move.json" ]
 }
 
+# One that does not run, and has left its tracker and its records.
+cancel_of_the_dead() {
+	begin_case
+	started
+	kill -KILL "$(job_pid)"
+	wait "$(job_pid)" || :
+	[ -n "$(blkferry stats --json | jq -r '.trackers[].name')" ]
+	blkferry track "$d1" --name move2:disk
+	cleanup_fn blkferry untrack move2:disk
+	blkferry cancel move --records-dir "$job_dir/source" |
+		grep -q 'did not run; its trackers and records are removed'
+	eq "$(blkferry stats --json | jq -r '.trackers[].name')" move2:disk "what is tracked"
+	[ -z "$(find "$job_dir/source" -name 'move*' ! -name '*.lock')" ] ||
+		fail "left: $(find "$job_dir/source" -name 'move*')"
+	expect_status 1 blkferry cancel move --records-dir "$job_dir/source"
+}
+
 verify_tells() {
 	begin_case
 	started
@@ -173,6 +190,7 @@ run_case "a killed job goes on" killed_goes_on
 run_case "a receiver is waited for; a new target gets all" target_exchanged
 run_case "a cutover that nobody waits for is not made" withdrawn_cutover
 run_case "cancel forgets the job" cancel_forgets
+run_case "cancel takes away what a dead job has left" cancel_of_the_dead
 run_case "verify tells what differs" verify_tells
 run_case "verify is not fooled by writes" verify_under_load
 run_case "a second run of a job is refused" one_run_at_a_time
