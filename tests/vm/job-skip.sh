@@ -180,10 +180,8 @@ copy_of_a_mounted_disk() {
 	rm "$job_dir/copy.img"
 }
 
-run_case "free space of ext4 is left out" free_space ext4
-run_case "free space of xfs is left out" free_space xfs
-run_case "what is written there later is sent: ext4" written_later ext4
-run_case "what is written there later is sent: xfs" written_later xfs
+run_case "free space of ext4 is left out, and sent once it is written" written_later ext4
+run_case "free space of xfs is left out, and sent once it is written" written_later xfs
 run_case "a source that starts anew knows what was left out" restart_remembers
 run_case "what ended the source while it asked is not asked again" died_asking
 run_case "whole-disk makes good for what was left out" whole_disk_makes_good
