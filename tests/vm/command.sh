@@ -102,7 +102,7 @@ stats_watched() {
 	wait_until 20 watched_bytes 8192
 	kill -TERM $pid
 	wait $pid
-	expect_status 2 blkferry stats "$d0" --watch --coverage
+	expect_status 3 blkferry stats "$d0" --watch --coverage
 }
 
 coverage_told() {

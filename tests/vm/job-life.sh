@@ -123,11 +123,11 @@ cancel_of_the_dead() {
 	kill -KILL "$(job_pid)"
 	wait "$(job_pid)" || :
 	[ -n "$(blkferry stats --json | jq -r '.trackers[].name')" ]
-	blkferry track "$d1" --name move2:disk
-	cleanup_fn blkferry untrack move2:disk
+	blkferry track "$d1" --name move2
+	cleanup_fn blkferry untrack move2
 	blkferry cancel move --records-dir "$job_dir/source" |
 		grep -q 'did not run; its trackers and records are removed'
-	eq "$(blkferry stats --json | jq -r '.trackers[].name')" move2:disk "what is tracked"
+	eq "$(blkferry stats --json | jq -r '.trackers[].name')" move2 "what is tracked"
 	[ -z "$(find "$job_dir/source" -name 'move*' ! -name '*.lock')" ] ||
 		fail "left: $(find "$job_dir/source" -name 'move*')"
 	expect_status 1 blkferry cancel move --records-dir "$job_dir/source"

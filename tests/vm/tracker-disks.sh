@@ -3,7 +3,7 @@
 # Policy: a disk that goes away takes nothing down: its trackers say so and can
 # be drained to their end and deleted. A size that changes raises a reason.
 # Failed writes are marked: they may have landed in part.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=blkzone kernels=all+generic+rt+fault check=5.10+6.1+7+fault
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=blkzone kernels=all+generic+rt+fault check=5.10+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

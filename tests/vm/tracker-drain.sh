@@ -3,7 +3,7 @@
 # Policy: a generation belongs to one descriptor. Committed is what was
 # committed through it; all else merges back when it is closed, by whomever and
 # however. Nobody else can walk, commit or end it.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=all+generic+rt+fault check=all+fault
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=all+generic+rt+fault check=5.10+6.12+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

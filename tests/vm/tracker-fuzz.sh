@@ -7,7 +7,7 @@
 # deleted, a new one finds exactly what is written, and the module unloads.
 # FUZZ_SEED repeats what each socket sends, FUZZ_MESSAGES is how many are sent at
 # most, FUZZ_SECONDS for how long.
-# VM: mem=1024 turns=yes disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=all+fault check=6.1+fault
+# VM: mem=1024 turns=yes disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=all+fault check=fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

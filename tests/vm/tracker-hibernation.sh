@@ -10,11 +10,11 @@
 . /t/tests/vm/tracker.bash
 
 # The image goes to the swap area and comes back: all that the kernel does, but
-# the power.
+# the power. Where that fails to find it again, as on 6.1, pages of the swap area
+# stay taken and swapoff would wait for ever: it stays on.
 hibernate() {
 	mkswap "$d1"
 	swapon "$d1"
-	cleanup_fn swapoff "$d1"
 	echo 0 >/sys/power/image_size
 	echo test_resume >/sys/power/disk
 	whatever sh -c 'echo disk >/sys/power/state'

@@ -4,7 +4,7 @@
 # refused with the errno it names, changes nothing, and says nothing to callers
 # without privilege. CAP_NET_ADMIN and CAP_SYS_ADMIN are both needed, in the
 # initial namespaces.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=all+generic+rt+fault check=all+fault
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 kernels=all+generic+rt+fault check=5.10+6.12+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -3,7 +3,7 @@
 # Policy: a dry reserve and the memory limit cost precision, never a mark: what
 # has no leaf is marked in units of 4 MiB and counted. Memory follows what was
 # touched, and all of it comes back.
-# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=300 kernels=all+generic+rt+fault check=5.10+6.1+7+fault
+# VM: disks=virtio:256M+scsi:1T+nvme:320M limit=300 kernels=all+generic+rt+fault check=5.10+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -48,7 +48,7 @@ smartctl_reads() {
 
 smartd_looks() {
 	track_all
-	printf '%s -d scsi -a\n%s -d sat -a\n%s -d nvme -a\n' "$scsi" "$ata" "$nvme" \
+	printf '%s -d scsi -d removable -a\n%s -d sat -a\n%s -d nvme -a\n' "$scsi" "$ata" "$nvme" \
 		>/tmp/smartd.conf
 	whatever smartd -q onecheck -c /tmp/smartd.conf
 	asked s 3
@@ -83,7 +83,6 @@ nvme_reads() {
 	nothing_is_raised
 }
 
-# As a system has it: its rules call scsi_id and ata_id for each disk.
 udev_names_them() {
 	mkdir -p /run/udev
 	(exec -a systemd-udevd udevadm --daemon)
@@ -95,6 +94,10 @@ udev_names_them() {
 	[ -n "$(ls /dev/disk/by-id/scsi-*_d1 /dev/disk/by-id/ata-*_d3 /dev/disk/by-id/nvme-*_d2)" ]
 	blkid -p "$scsi" || :
 	lsblk -O >/dev/null
+	# Its rules call these where sysfs does not tell.
+	/lib/udev/scsi_id --export --whitelisted -d "$scsi"
+	/lib/udev/ata_id --export "$ata"
+	asked s 1
 	asked a 1
 	nothing_is_raised
 }
@@ -106,15 +109,18 @@ stop_udev() {
 	done
 }
 
-maps_are_there() { multipathd show maps | grep -c '_d1\|_d3' | grep -qx 2; }
+maps_are_there() { timeout 10 multipathd show maps | grep -c '_d1\|_d3' | grep -qx 2; }
 
 end_multipathd() {
 	kill -KILL "$(cat /tmp/multipathd.pid)" || :
-	multipath -F || :
+	timeout 20 multipath -F || :
 }
 
 # With maps of all three disks, whose paths it asks each second.
 multipathd_checks() {
+	modprobe -a dm_multipath dm_round_robin dm_service_time dm_queue_length
+	# Where udev's rules for dm look for it.
+	ln -sf /usr/bin/dmsetup /usr/sbin/dmsetup
 	mkdir -p /etc/multipath
 	cat >/etc/multipath.conf <<-END
 		defaults {
@@ -136,10 +142,9 @@ multipathd_checks() {
 	echo $! >/tmp/multipathd.pid
 	cleanup_fn end_multipathd
 	wait_until 60 maps_are_there
-	sleep 5
-	multipath -ll
-	asked s 5
-	asked a 5
+	wait_until 60 asked s 5
+	wait_until 60 asked a 5
+	timeout 20 multipath -ll
 	nothing_is_raised
 }
 

@@ -3,7 +3,7 @@
 # Policy: a tracked partition sees what touches its range, by whichever device
 # it is written, clipped to the range, on a grid that starts at its first
 # sector. A tracker on the disk and others on its partitions are independent.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=sfdisk kernels=all+generic+rt+fault check=all+fault
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=sfdisk kernels=all+generic+rt+fault check=5.10+6.12+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -4,7 +4,7 @@
 # harmless ones are counted, writes whose range is known mark it, all others
 # raise the reason "passthrough", which stands until a resync that began after
 # it is complete.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=nvme kernels=all+generic+rt+fault check=5.10+6.1+7+fault
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 tools=nvme kernels=all+generic+rt+fault check=5.10+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

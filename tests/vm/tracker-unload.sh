@@ -4,7 +4,7 @@
 # while somebody has a dump half read; it is no matter who listens to events.
 # After untrack it works under any load, with writes still in flight, and the
 # module loads again without a word in the kernel log.
-# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 turns=yes kernels=all+generic+rt+fault check=5.10+6.1+7+fault
+# VM: disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 turns=yes kernels=all+generic+rt+fault check=5.10+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash

@@ -7,7 +7,7 @@
 # shellcheck source=tools/vm.d/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-unpacked_packages="smartmontools multipath-tools udev hdparm"
+unpacked_packages="smartmontools multipath-tools udev sg3-utils-udev dmsetup hdparm"
 unpacked_programs="smartctl smartd multipath multipathd udevadm hdparm"
 
 # What apt would install of them, one "name=version" a line; all of them even
