@@ -46,3 +46,12 @@ cached() {
 
 # The first 16 digits of the hash of standard input name a cache entry.
 key_of() { sha256sum | cut -c1-16; }
+
+# As root, whoever we are.
+apt_run() {
+	if [ "$(id -u)" -eq 0 ]; then
+		DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
+	else
+		sudo DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
+	fi
+}

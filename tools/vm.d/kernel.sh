@@ -28,14 +28,6 @@ column_suite() {
 
 host_suite() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; }
 
-apt_run() {
-	if [ "$(id -u)" -eq 0 ]; then
-		DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
-	else
-		sudo DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
-	fi
-}
-
 # The mirror with LABEL (Debian, Debian-Security) that this machine uses.
 apt_mirror() {
 	# shellcheck disable=SC2016  # apt's own variables

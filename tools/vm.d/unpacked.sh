@@ -36,17 +36,23 @@ fetch_unpacked() {
 
 unpacked_tree=""
 
+find_unpacked() {
+	local list key
+	list=$(unpacked_list)
+	[ -n "$list" ] || return 1
+	key=unpacked/$(key_of <<<"$list")
+	cached "$key" fetch_unpacked "$(tr '\n' ' ' <<<"$list")" || return 1
+	unpacked_tree=$cache/$key
+}
+
 # need_unpacked PROGRAM: sets unpacked_tree if it is one of these.
 need_unpacked() {
-	local list key
 	[[ " $unpacked_programs " = *" $1 "* ]] || return 0
 	[ -z "$unpacked_tree" ] || return 0
-	list=$(unpacked_list)
-	[ -n "$list" ] || die "apt does not know $unpacked_packages: run apt-get update"
-	key=unpacked/$(key_of <<<"$list")
-	cached "$key" fetch_unpacked "$(tr '\n' ' ' <<<"$list")" ||
-		die "apt could not fetch $unpacked_packages"
-	unpacked_tree=$cache/$key
+	find_unpacked && return
+	# The archive keeps only the newest: follow it.
+	apt_run update
+	find_unpacked || die "apt could not fetch $unpacked_packages"
 }
 
 # unpacked_path PROGRAM: in that tree.

@@ -377,13 +377,14 @@ static void back_off(struct bf_job *job, struct loss *loss,
 }
 
 /*
- * What arrives damaged was not written and is sent again: a bit flips. Where that
- * happens time and again, trying on would hide it.
+ * What arrives damaged, or more or less often than it was sent, was not committed
+ * and is sent again: a bit flips. Where that happens time and again, trying on
+ * would hide it.
  */
 static bool damaged_again(const struct bf_job *job, struct loss *loss,
 			  const struct bf_error *why)
 {
-	if (why->code != BF_E_CORRUPT)
+	if (why->code != BF_E_CORRUPT && why->code != BF_E_TOTALS)
 		return false;
 	if (loss->passes != job->passes)
 		loss->damages = 0;

@@ -15,7 +15,7 @@ bool bf_job_retryable(const struct bf_error *err)
 {
 	return err->code == BF_E_CONNECTION || err->code == BF_E_TIMEOUT ||
 	       err->code == BF_E_UNREACHABLE || err->code == BF_E_QUEUED ||
-	       err->code == BF_E_CORRUPT;
+	       err->code == BF_E_CORRUPT || err->code == BF_E_TOTALS;
 }
 
 static bool is_local(const struct bf_job *job)
