@@ -37,8 +37,9 @@ btrfs() {
 	mkfs.btrfs -q -f -O zoned -d single -m single "$disk"
 	mount -t btrfs "$disk" /mnt
 	cleanup_fn umount /mnt
-	remember "$disk"
+	# In this order: what mount has begun may still be on its way.
 	track z "$disk"
+	remember "$disk"
 	for n in 1 2 3; do
 		dd if=/dev/urandom of="/mnt/$n" bs=256k count=1 status=none
 		sync
