@@ -4,7 +4,8 @@
 # while passes drain it and end in every way, writes in flight at each swap; in
 # the end the replica equals the disk, block for block, on every kind of disk.
 # Operations of every kind have met every state of the drain. ORACLE_OPS is how
-# many operations there are over all kinds of disks, ORACLE_SEED repeats a run.
+# many operations there are over all kinds of disks, ORACLE_SEED repeats a run,
+# ORACLE_KINDS takes some kinds of disks alone.
 # VM: mem=1536 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=1500 limit_full=9000 tools=sfdisk+mdadm modules=dm_thin_pool+dm_crypt+xts+ecb+dm_snapshot+dm_multipath+dm_round_robin+dm_delay+raid0+raid1+raid10+raid456 kernels=all+generic+rt+fault check=5.10+6.1+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
@@ -19,6 +20,7 @@ seed=${ORACLE_SEED:-1}
 kinds=(virtio scsi nvme timed odd_partition looped linear thin crypt origin
 	multipath_of_requests multipath_of_bios raid1 raid10 raid5)
 is_old || kinds+=(raid0 ram zipped)
+[ -z "${ORACLE_KINDS:-}" ] || read -ra kinds <<<"$ORACLE_KINDS"
 each=$((${ORACLE_OPS:-50000} / ${#kinds[@]}))
 
 virtio() { disk=$d0; }
