@@ -78,7 +78,7 @@ static void queue_frames(void)
 }
 
 /* Nobody reads: until the sockets are full, and that by whole records. */
-static void wait_blocked(void)
+static uint32_t wait_blocked(void)
 {
 	uint32_t before, now = bf_link_backlog(sender);
 
@@ -88,6 +88,18 @@ static void wait_blocked(void)
 		now = bf_link_backlog(sender);
 	} while (now != before);
 	check(now > 0);
+	return now;
+}
+
+/* The PONG is queued; frames may have followed it, as the PING brought news of
+ * room at this end. */
+static void wait_queued(uint32_t backlog)
+{
+	uint64_t deadline_ns = soon();
+
+	while (bf_link_backlog(sender) == backlog && bf_now_ns() < deadline_ns)
+		usleep(1000);
+	check(bf_link_backlog(sender) != backlog);
 }
 
 static void send_ping(uint64_t cookie)
@@ -142,14 +154,17 @@ static uint32_t take_all(uint64_t cookie)
 	return pong_at;
 }
 
+/* The one that is blocked has begun: the PONG comes right behind it. */
 static void a_sign_of_life_leaves_a_blocked_frame_whole(void)
 {
+	uint32_t backlog;
+
 	start();
 	queue_frames();
-	wait_blocked();
+	backlog = wait_blocked();
 	send_ping(4711);
-	usleep(200000);		/* the link has taken it in */
-	check(take_all(4711) < NR_FRAMES);
+	wait_queued(backlog);
+	check_eq(take_all(4711), NR_FRAMES - backlog + 1);
 	check_eq(bf_link_check(sender, &errors[0]), 0);
 	stop();
 }

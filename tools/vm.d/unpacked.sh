@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Programs for the guest whose packages would start daemons here: they are
-# fetched and unpacked, with the libraries that this machine lacks, and never
-# installed. In: apt's sources. Out: one tree in the cache.
+# Programs for the guest whose packages would start daemons or change udev's rules
+# here: they are fetched and unpacked, with the libraries that this machine lacks,
+# and never installed. In: apt's sources. Out: one tree in the cache.
 
 # shellcheck source=tools/vm.d/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -24,7 +24,7 @@ unpacked_list() {
 }
 
 fetch_unpacked() {
-	local list=$1 out=$2 dir
+	local list=$1 out=$2 dir deb
 	dir=$(dirname "$out")/debs
 	mkdir -p "$dir" "$out"
 	# shellcheck disable=SC2086  # a list

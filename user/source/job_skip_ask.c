@@ -99,7 +99,7 @@ static void tell_asker(struct asking *asking, enum step step)
 	pthread_mutex_unlock(&asking->lock);
 }
 
-/* Nothing is frozen any more, so it ends. */
+/* It ends as soon as nothing is frozen any more. */
 static void stop_asker(struct asking *asking)
 {
 	tell_asker(asking, STEP_CALL_OFF);
@@ -217,6 +217,9 @@ int bf_job_skip_ask(struct bf_job *job, struct bf_filesystem *filesystem,
 	ret = start_asker(&asking, err);
 	if (!ret) {
 		ret = ask_quietly(&asking, err);
+		/* Its thread may wait for the operator now: that is to be known. */
+		if (ret && filesystem->state == BF_FREEZE_DONE)
+			bf_log_error(err);
 		stop_asker(&asking);
 	}
 	bf_guardian_stop(asking.guardian);
