@@ -3,7 +3,7 @@
 # Policy: every way to change a block marks exactly the blocks it touches, on
 # virtio, SCSI and NVMe disks; what changes none marks none. Reads and flushes
 # mark nothing.
-# VM: mem=1024 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 modules=xfs tools=mkfs.xfs kernels=all+generic+rt+fault check=5.10+6.12+7
+# VM: mem=1024 disks=virtio:256M+scsi:192M,dpofua=on+nvme:320M limit=300 modules=xfs tools=mkfs.xfs kernels=all+generic+rt+fault check=5.10+6.12+7+fault
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/tracker.bash
