@@ -243,6 +243,40 @@ read_rate_holds() {
 	cmp "$test_tmp/random.img" "$test_tmp/slow.copy"
 }
 
+# slow_copy COMMAND...: takes some seconds; COMMAND is what runs it.
+slow_copy() {
+	head -c 20M /dev/urandom >"$test_tmp/shown.img"
+	rm -rf "$test_tmp/shown.copy" "$test_tmp/run" "$test_tmp/records"
+	"$@" "$bf copy $test_tmp/shown.img $test_tmp/shown.copy --read-rate 4M \
+		--run-dir $test_tmp/run --records-dir $test_tmp/records"
+	cmp "$test_tmp/shown.img" "$test_tmp/shown.copy"
+}
+
+on_a_terminal() {
+	SHELL=/bin/sh TERM=xterm script -qec "$1" "$test_tmp/typescript" </dev/null >"$test_tmp/screen"
+}
+
+# One line that is drawn again and again, and is gone when the command ends.
+line_on_a_terminal() {
+	local lines
+	slow_copy on_a_terminal
+	tr '\r' '\n' <"$test_tmp/screen" >"$test_tmp/drawn"
+	grep -q '%), raw .*/s, wire .*/s.*, ETA ' "$test_tmp/drawn"
+	lines=$(grep -c '%), raw ' "$test_tmp/drawn")
+	[ "$lines" -ge 2 ] || fail "drawn $lines times"
+	[ "$(grep -c '%), raw' "$test_tmp/screen")" -le 1 ] || fail "more than one line"
+	grep -q "$(printf '\r\033\\[K')copy-shown[^ ]*: done" "$test_tmp/screen"
+}
+
+# One for each state and pass: no more in a few seconds.
+lines_in_a_file() {
+	local lines
+	slow_copy sh -c 2>"$test_tmp/said"
+	! grep -q "$(printf '[\r\033]')" "$test_tmp/said"
+	lines=$(grep -c 'pass 1 (full)' "$test_tmp/said")
+	[ "$lines" -ge 1 ] && [ "$lines" -le 2 ] || fail "$lines lines of one pass"
+}
+
 cut_over_stays() {
 	expect_status 7 copy "$source" "$address/far" --peer "$peer" --key "$test_tmp/near.key"
 	grep -q 'receive --reopen' "$test_tmp/out"
@@ -337,6 +371,8 @@ run_case "a target that is lost in the middle gets all again" receiver_goes lose
 run_case "over TLS to a receiver" over_tls
 run_case "limits are changed while it runs" set_while_it_runs
 run_case "no more is read a second than is allowed" read_rate_holds
+run_case "progress on a terminal is one line" line_on_a_terminal
+run_case "progress in a file is a line a pass" lines_in_a_file
 run_case "a target that was cut over is not written again" cut_over_stays
 run_case "a target that is not listed for this key" unlisted_target
 run_case "a source that the receiver does not know" unknown_source

@@ -90,6 +90,15 @@ write_job() {
 	END
 }
 
+# add_disk DEVICE TARGET: to the job as written, and to the receiver that runs.
+add_disk() {
+	sed -i 's/^targets = disk$/targets = disk more/' "$job_dir/receiver.conf"
+	printf '[target more]\npath = %s\noverwrite = yes\n' "$2" >>"$job_dir/receiver.conf"
+	kill -HUP "$(cat "$job_dir/receiver.pid")"
+	wait_until 20 grep -q 'was read again' "$job_dir/receiver.log"
+	printf '[disk more]\ndevice = %s\ntarget = more\n' "$1" >>"$job_dir/move.conf"
+}
+
 # shellcheck disable=SC2120
 # start_job [COMMAND...]: started through COMMAND, which becomes the replicator.
 start_job() {

@@ -40,14 +40,6 @@ runs_again() {
 	[ -z "$(blkferry stats --json | jq -r '.trackers[]?.name')" ]
 }
 
-add_disk() {
-	sed -i 's/^targets = disk$/targets = disk more/' "$job_dir/receiver.conf"
-	printf '[target more]\npath = %s\noverwrite = yes\n' "$d3" >>"$job_dir/receiver.conf"
-	kill -HUP "$(cat "$job_dir/receiver.pid")"
-	wait_until 20 grep -q 'was read again' "$job_dir/receiver.log"
-	printf '[disk more]\ndevice = %s\ntarget = more\n' "$d2" >>"$job_dir/move.conf"
-}
-
 disk_added_later() {
 	begin_case
 	wipefs -qa "$d2" "$d3"
@@ -57,7 +49,7 @@ disk_added_later() {
 	kill -TERM "$(job_pid)"
 	wait "$(job_pid)"
 	echo "meanwhile" >"$job_dir/data.mnt/word"
-	add_disk
+	add_disk "$d2" "$d3"
 	start_job
 	wait_ready
 	eq "$(figure .mode)" resync "how the job goes on"
