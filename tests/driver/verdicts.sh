@@ -97,10 +97,18 @@ guest() {
 	test_file vm/one.sh '# VM: module=no'
 	test_file vm/two.sh '# VM: module=no'
 	printf '%b' "$1" >"$tree/verdict"
+	printf '%b' "${2:-}" >"$tree/oopses"
 	cat >"$tree/tools/vm" <<-'END'
 		#!/bin/sh
 		while [ "$1" != --name ]; do shift; done
 		mkdir -p "build/vm/$2"
+		rm -f "build/vm/$2/console.log"
+		if [ -e oopses ] && read -r words <oopses; then
+			sed -i 1d oopses
+			echo "$words" >"build/vm/$2/console.log"
+			: >"build/vm/$2/verdict"
+			exit 1
+		fi
 		mv verdict "build/vm/$2/verdict" || : >"build/vm/$2/verdict"
 	END
 	chmod +x "$tree/tools/vm"
@@ -121,6 +129,16 @@ guest_dies() {
 guest_dies_in_the_second_file() {
 	guest 'file one.sh\nok 1 - a\nstatus 0 1\nfile two.sh\nok 1 - b\n'
 	eq "$last" "$((vm_base + 2)) passed, 1 failed, 0 skipped" "last line"
+}
+
+# Once, and only for what it is known to do wrong.
+emulator_loses_a_boot() {
+	guest 'file one.sh\nok 1 - a\nstatus 0 1\nfile two.sh\nok 1 - b\nstatus 0 1\nexit 0\n' 'Oops: int3\n'
+	eq "$last" "$((vm_base + 2)) passed, 0 failed, 0 skipped" "last line"
+	guest '' 'Oops: int3\nOops: int3\nOops: int3\nOops: int3\n'
+	eq "$last" "$vm_base passed, 2 failed, 0 skipped" "last line of one that always does"
+	guest '' 'Oops: general protection\nOops: general protection\n'
+	eq "$last" "$vm_base passed, 2 failed, 0 skipped" "last line of another oops"
 }
 
 guest_file_times_out() {
@@ -151,5 +169,6 @@ run_case "a condition that never comes true fails" never_comes_true
 run_case "no file selected: only the builds count" nothing_selected
 run_case "a guest with two files" both_files_of_a_guest
 run_case "a guest that dies" guest_dies
+run_case "a guest whose boot the emulator loses" emulator_loses_a_boot
 run_case "a guest that dies in its second file" guest_dies_in_the_second_file
 run_case "a file in a guest that takes too long" guest_file_times_out
