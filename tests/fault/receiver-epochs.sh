@@ -97,6 +97,57 @@ cut_over_is_final() {
 	fails_saying "not cut over" "$bf" receive --config "$receiver_conf" --reopen a
 }
 
+# The operator says that a job is over; not of one that writes or has cut over.
+given_up() {
+	configure 10s
+	start_receiver
+	writer p web 1 restart
+	tell p begin 0 1
+	tell p data 0 1 0 4096 0x11 0
+	tell p barrier 0 1 4096
+	fails_saying "is writing for job web" "$bf" receive --config "$receiver_conf" --forget a
+	stop_receiver TERM 0
+	start_receiver
+	connect q alice
+	tell q hello other
+	refused q "target-in-use: .*receive --forget a" open a 16777216
+	"$bf" receive --config "$receiver_conf" --forget a
+	writer r other 1 restart
+	tell r begin 0 1
+	tell r zero 0 1 0 16777216
+	tell r barrier 0 1 16777216 complete
+	tell r cutover 1
+	fails_saying "reopen a first" "$bf" receive --config "$receiver_conf" --forget a
+	"$bf" receive --config "$receiver_conf" --reopen a
+	"$bf" receive --config "$receiver_conf" --forget a
+	fails_saying "no job has a record" "$bf" receive --config "$receiver_conf" --forget a
+}
+
+# What a job wrote is its own under whatever name it is reached.
+another_name() {
+	configure 10s
+	ln -sf a.img "$test_tmp/alias.img"
+	sed -i 's/^targets = a$/targets = a alias/' "$receiver_conf"
+	printf '[target alias]\npath = %s\n' "$test_tmp/alias.img" >>"$receiver_conf"
+	start_receiver
+	writer p web 1 restart
+	tell p begin 0 1
+	tell p data 0 1 0 1048576 0x11 0
+	tell p barrier 0 1 1048576
+	stop_receiver TERM 0
+	start_receiver
+	connect q alice
+	tell q hello other
+	refused q "target-in-use: target alias belongs to job web" open alias 16777216
+	filled 021 1048576
+	rm "$test_tmp/a.img"
+	truncate -s 16M "$test_tmp/a.img"	# another file now
+	connect r alice
+	tell r hello other
+	tell r open alias 16777216
+	tell r claim 1 restart
+}
+
 second_receiver() {
 	local first
 	configure 10s
@@ -116,4 +167,6 @@ run_case "a stale claim disturbs nobody" stale_claim
 run_case "kill -9 loses nothing that was acknowledged" killed_receiver
 run_case "SIGTERM ends sessions with words" stopped_receiver
 run_case "cut over is final until reopened" cut_over_is_final
+run_case "a target whose job is over is given up" given_up
+run_case "a target by another name" another_name
 run_case "two receivers do not share a target" second_receiver

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "session_fixture.h"
+#include "target/connections.h"
 
 #define JOB "job"
 #define LANES 3
@@ -167,6 +168,18 @@ static void only_with_the_ticket(void)
 	done();
 }
 
+/* The control connection has come to the first one and waits for another. */
+static void none_at_the_first_sync_point(void)
+{
+	set_up(1);
+	check_eq(peer_barrier_send(control, ++control->sequence, NULL, 0), 0);
+	check(silent(control));
+	refused_attach(control, BF_E_PROTOCOL, "after the first BEGIN");
+	check_eq(peer_sync(lanes[0], 1), 0);
+	check_eq(peer_durable(control), 0);
+	done();
+}
+
 static void only_while_it_is_there(void)
 {
 	struct peer gone;
@@ -300,6 +313,31 @@ static void broken_data_connection(bool within)
 static void data_connection_gone(void) { broken_data_connection(false); }
 static void data_connection_cut(void) { broken_data_connection(true); }
 
+static int no_tick(void *context, struct bf_error *err) { return 0; }
+
+/* It came to the barrier, and has gone before it was asked what it wrote. */
+static void gone_within_a_barrier(void)
+{
+	struct bf_target_session *member = (void *)blocks;	/* an address */
+	struct wire_attach attach = { .epoch = 1 };
+	struct bf_connections *connections;
+	struct wire_totals totals = { 0 };
+	struct bf_error err = { 0 };
+
+	check_eq(bf_connections_new(&connections, NULL, 1, 2, &err), 0);
+	memcpy(attach.ticket, bf_connections_ticket(connections),
+	       sizeof(attach.ticket));
+	check_eq(bf_connections_join(connections, member, &attach, &err), 0);
+	bf_connections_detach(connections, member);
+	check(bf_connections_gather(connections, no_tick, NULL, &err) < 0);
+	check(bf_connections_hand_over(connections, NULL, &err) < 0);
+	check(bf_connections_totals(connections, 0, &totals, &err) < 0);
+	check_eq(err.code, BF_E_CONNECTION);
+	bf_connections_leave(connections, member,
+			     &(struct bf_connection_sum){ 0 }, false);
+	bf_connections_put(connections);
+}
+
 static void control_connection_gone(void)
 {
 	struct bf_frame *frame;
@@ -375,6 +413,7 @@ int main(void)
 	tap_run("a barrier waits for all", barrier_waits_for_all);
 	tap_run("a BEGIN waits for all", begin_waits_for_all);
 	tap_run("none joins without ticket and epoch", only_with_the_ticket);
+	tap_run("none joins at the first sync point", none_at_the_first_sync_point);
 	tap_run("none joins a session that has ended", only_while_it_is_there);
 	tap_run("no more than were agreed", only_as_many_as_agreed);
 	tap_run("fewer are granted while there are many",
@@ -390,6 +429,7 @@ int main(void)
 	tap_run("damage ends both", damage_ends_both);
 	tap_run("a data connection goes", data_connection_gone);
 	tap_run("a data connection breaks within a frame", data_connection_cut);
+	tap_run("a data connection goes within a barrier", gone_within_a_barrier);
 	tap_run("the control connection goes", control_connection_gone);
 	tap_run("a newer session ends all", newer_session_ends_all);
 	tap_run("a cutover ends them in order", cutover_ends_in_order);

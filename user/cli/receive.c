@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * receive: the receiver's configuration flows in, again at each SIGHUP; it
- * serves in the foreground until it is stopped. --reopen is the operator's word that a target which was
- * cut over may be written again.
+ * serves in the foreground until it is stopped. --reopen is the operator's word
+ * that a target which was cut over may be written again, --forget that a job which
+ * wrote a target is over.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -16,13 +18,16 @@
 #include "lib/log.h"
 #include "target/receiver.h"
 
-static char *config_given, *reopen_given;
+static char *config_given, *reopen_given, *forget_given;
 
 static const struct poptOption options[] = {
 	{ "config", 'c', POPT_ARG_STRING, &config_given, 0,
 	  "the receiver's file (default " BF_RECEIVER_CONF ")", "FILE" },
 	{ "reopen", '\0', POPT_ARG_STRING, &reopen_given, 0,
 	  "let a target that was cut over be written again, and end", "TARGET" },
+	{ "forget", '\0', POPT_ARG_STRING, &forget_given, 0,
+	  "give up a target whose job is over, for others to write, and end",
+	  "TARGET" },
 	POPT_TABLEEND
 };
 
@@ -71,18 +76,31 @@ static void on_alive(void *context)
 	sd_notify(0, "WATCHDOG=1");
 }
 
-static int reopen(const struct cli *cli, const struct bf_receiver_config *config,
-		  struct bf_error *err)
+static int say(const struct cli *cli, const char *target, const char *words)
 {
-	int ret = bf_receiver_reopen(config, reopen_given, err);
-
-	if (ret)
-		return ret;
 	if (cli->json)
-		cli_print_json(json_pack("{s:s}", "target", reopen_given));
+		cli_print_json(json_pack("{s:s}", "target", target));
 	else
-		printf("%s may be written again\n", reopen_given);
+		printf("%s %s\n", target, words);
 	return 0;
+}
+
+static int give_word(const struct cli *cli,
+		     const struct bf_receiver_config *config,
+		     struct bf_error *err)
+{
+	int ret;
+
+	if (reopen_given && forget_given)
+		return bf_fail(err, BF_E_USAGE, EINVAL,
+			       "--reopen and --forget are two decisions: give one at a time");
+	if (reopen_given) {
+		ret = bf_receiver_reopen(config, reopen_given, err);
+		return ret ? ret : say(cli, reopen_given,
+				       "may be written again");
+	}
+	ret = bf_receiver_forget(config, forget_given, err);
+	return ret ? ret : say(cli, forget_given, "belongs to no job any more");
 }
 
 static int serve(const struct cli *cli, const struct bf_receiver_config *config,
@@ -114,8 +132,8 @@ static int run(const struct cli *cli, struct bf_error *err)
 
 	if (ret)
 		return ret;
-	ret = reopen_given ? reopen(cli, &config, err) :
-			     serve(cli, &config, err);
+	ret = reopen_given || forget_given ? give_word(cli, &config, err) :
+					     serve(cli, &config, err);
 	bf_receiver_config_free(&config);
 	return ret;
 }

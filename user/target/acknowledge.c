@@ -125,7 +125,8 @@ static int claim_disks(const struct bf_target_session *s,
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "no memory");
 	for (uint32_t i = 0; i < s->nr_disks && !ret; i++) {
 		ret = bf_ledger_check_owner(s->registry->records_dir, ledger,
-					    s->disks[i]->target->name, err);
+					    session_target_name(s, s->disks[i]->target->name),
+					    s->disks[i]->target, err);
 		if (!ret)
 			ret = claim_disk(s->disks[i],
 					 bf_ledger_find(ledger, s->disks[i]->target),
@@ -338,21 +339,24 @@ static int durable(struct bf_target_session *s, uint64_t sequence,
 		.head = { .sequence = sequence, .nr_disks = s->nr_disks },
 	};
 
+	int ret = 0;
+
 	bf_wire_swap_durable(&m.head);
-	for (uint32_t i = 0; i < s->nr_disks; i++) {
+	for (uint32_t i = 0; i < s->nr_disks && !ret; i++) {
 		m.totals[i] = *bf_apply_totals(s->apply, i);
-		bf_connections_totals(s->connections, i, &m.totals[i]);
+		ret = bf_connections_totals(s->connections, i, &m.totals[i], err);
 		bf_wire_swap_totals(&m.totals[i]);
 	}
-	return session_reply(s, WIRE_DURABLE, 0, &m, (uint32_t)sizeof(m.head) +
+	return ret ? ret : session_reply(s, WIRE_DURABLE, 0, &m, (uint32_t)sizeof(m.head) +
 			     s->nr_disks * (uint32_t)sizeof(m.totals[0]), err);
 }
 
 /* What came by any connection: a flush of a disk is a flush of all its writes. */
 static int flush_all(struct bf_target_session *s, struct bf_error *err)
 {
-	bf_connections_hand_over(s->connections, s->apply);
-	return bf_apply_flush(s->apply, err);
+	int ret = bf_connections_hand_over(s->connections, s->apply, err);
+
+	return ret ? ret : bf_apply_flush(s->apply, err);
 }
 
 int session_barrier(struct bf_target_session *s, const struct bf_frame *f,

@@ -37,7 +37,8 @@ struct bf_connections {
 	pthread_cond_t changed;
 	uint32_t users;
 	struct member members[MEMBERS_MAX];
-	uint32_t joined, left;
+	uint32_t joined, detached, left;
+	bool started;				/* came to a sync point */
 	uint64_t passed;			/* sync points */
 	bool closed;
 	int failed;
@@ -160,6 +161,14 @@ static int broken(struct bf_error *err)
 		       "a connection of the session was closed while others were in use");
 }
 
+/* Every connection that joined is there: what it wrote can be asked for. */
+static int check_whole(const struct bf_connections *c, struct bf_error *err)
+{
+	int ret = state(c, err);
+
+	return !ret && c->detached ? broken(err) : ret;
+}
+
 /* Lets go of the lock for the tick, and may return for no reason. */
 static int wait_tick(struct bf_connections *c, bf_apply_tick tick, void *context,
 		     struct bf_error *err)
@@ -223,10 +232,10 @@ static int check_join(const struct bf_connections *c,
 		return bf_fail(err, BF_E_STALE_SESSION, ESTALE,
 			       "a connection came for session %llu of job %s, which is not the one at work",
 			       (unsigned long long)attach->epoch, attach->job);
-	if (c->passed || c->joined + 1 >= c->max)
+	if (c->started || c->joined + 1 >= c->max)
 		return bf_fail(err, BF_E_PROTOCOL, EPROTO,
 			       "ATTACH comes %s: the peer's blkferry is faulty",
-			       c->passed ? "after the first BEGIN" :
+			       c->started ? "after the first BEGIN" :
 					   "more often than was agreed");
 	return 0;
 }
@@ -253,6 +262,16 @@ void bf_connections_set_apply(struct bf_connections *connections,
 {
 	pthread_mutex_lock(&connections->lock);
 	find(connections, member)->apply = apply;
+	pthread_mutex_unlock(&connections->lock);
+}
+
+void bf_connections_detach(struct bf_connections *connections,
+			   const struct bf_target_session *member)
+{
+	pthread_mutex_lock(&connections->lock);
+	find(connections, member)->apply = NULL;
+	connections->detached++;
+	pthread_cond_broadcast(&connections->changed);
 	pthread_mutex_unlock(&connections->lock);
 }
 
@@ -318,35 +337,44 @@ int bf_connections_gather(struct bf_connections *connections,
 	int ret;
 
 	pthread_mutex_lock(&c->lock);
+	c->started = true;
 	ret = state(c, err);
-	while (!ret && !c->left && !all_reached(c))
+	while (!ret && !c->detached && !all_reached(c))
 		ret = wait_tick(c, tick, context, err);
-	if (!ret && c->left)
-		ret = broken(err);
+	if (!ret)
+		ret = check_whole(c, err);
 	pthread_mutex_unlock(&c->lock);
 	return ret;
 }
 
-void bf_connections_totals(struct bf_connections *connections, uint32_t disk,
-			   struct wire_totals *totals)
+int bf_connections_totals(struct bf_connections *connections, uint32_t disk,
+			  struct wire_totals *totals, struct bf_error *err)
 {
+	int ret;
+
 	pthread_mutex_lock(&connections->lock);
-	for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+	ret = check_whole(connections, err);
+	for (uint32_t i = 0; i < MEMBERS_MAX && !ret; i++)
 		if (connections->members[i].session)
 			bf_apply_add_totals(connections->members[i].apply, disk,
 					    totals);
 	pthread_mutex_unlock(&connections->lock);
+	return ret;
 }
 
-void bf_connections_hand_over(struct bf_connections *connections,
-			      struct bf_apply *apply)
+int bf_connections_hand_over(struct bf_connections *connections,
+			     struct bf_apply *apply, struct bf_error *err)
 {
+	int ret;
+
 	pthread_mutex_lock(&connections->lock);
-	for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+	ret = check_whole(connections, err);
+	for (uint32_t i = 0; i < MEMBERS_MAX && !ret; i++)
 		if (connections->members[i].session)
 			bf_apply_take_unflushed(apply,
 						connections->members[i].apply);
 	pthread_mutex_unlock(&connections->lock);
+	return ret;
 }
 
 void bf_connections_pass(struct bf_connections *connections)

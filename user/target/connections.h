@@ -59,7 +59,10 @@ int bf_connections_join(struct bf_connections *connections,
 void bf_connections_set_apply(struct bf_connections *connections,
 			      const struct bf_target_session *member,
 			      struct bf_apply *apply);
-/* Nothing of it is in flight; @unflushed: some of it has not been flushed. */
+/* Its apply is about to go: nobody else looks at it from now on. */
+void bf_connections_detach(struct bf_connections *connections,
+			   const struct bf_target_session *member);
+/* After that. Nothing of it is in flight; @unflushed: some of it has not been flushed. */
 void bf_connections_leave(struct bf_connections *connections,
 			  const struct bf_target_session *member,
 			  const struct bf_connection_sum *sum, bool unflushed);
@@ -77,12 +80,14 @@ bool bf_connections_ended(struct bf_connections *connections);
 int bf_connections_gather(struct bf_connections *connections,
 			  bf_apply_tick tick, void *context,
 			  struct bf_error *err);
-/* While they wait: their sum is added to @totals, of @disk. */
-void bf_connections_totals(struct bf_connections *connections, uint32_t disk,
-			   struct wire_totals *totals);
-/* While they wait: what they have not flushed is now @apply's to flush. */
-void bf_connections_hand_over(struct bf_connections *connections,
-			      struct bf_apply *apply);
+/*
+ * While they wait. Their sum is added to @totals, of @disk; what they have not
+ * flushed is now @apply's to flush. Either fails if one has gone meanwhile.
+ */
+int bf_connections_totals(struct bf_connections *connections, uint32_t disk,
+			  struct wire_totals *totals, struct bf_error *err);
+int bf_connections_hand_over(struct bf_connections *connections,
+			     struct bf_apply *apply, struct bf_error *err);
 /* All go on. */
 void bf_connections_pass(struct bf_connections *connections);
 /*

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,8 @@
 
 #include "lib/cleanup.h"
 #include "target/target.h"
+
+#define UNKNOWN "unknown"
 
 static void cleanup_dir(DIR **dir)
 {
@@ -52,19 +55,47 @@ static bool read_sysfs(dev_t dev, const char *name, char *line, size_t bytes)
 	return line[0] != '\0';
 }
 
-static void file_identity(struct bf_target *t)
+/* Of the open @fd, or with @fd AT_FDCWD of @path. */
+static void file_identity(int fd, const char *path,
+			  char identity[BF_TARGET_IDENTITY_BYTES])
 {
 	struct statx stx;
 
-	if (statx(t->fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &stx) < 0)
+	if (statx(fd, path, AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &stx) < 0)
 		return;
-	snprintf(t->identity, sizeof(t->identity), "file inode %llu born %lld.%09u",
+	snprintf(identity, BF_TARGET_IDENTITY_BYTES,
+		 "file inode %llu born %lld.%09u",
 		 (unsigned long long)stx.stx_ino,
 		 stx.stx_mask & STATX_BTIME ? (long long)stx.stx_btime.tv_sec : 0,
 		 stx.stx_mask & STATX_BTIME ? stx.stx_btime.tv_nsec : 0);
 }
 
-static void disk_identity(struct bf_target *t, dev_t dev)
+/*
+ * A disk without any name is the one at this place on its bus, of this size:
+ * virtio without a serial number, Xen. What the kernel calls it does not matter.
+ */
+static void place_identity(dev_t dev, const char *start,
+			   char identity[BF_TARGET_IDENTITY_BYTES])
+{
+	char link[96], place[PATH_MAX] = "", size[32] = "";
+	char *end;
+
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(dev),
+		 minor(dev));
+	if (!realpath(link, place))
+		return;
+	end = strstr(place, "/block/");
+	if (end)
+		*end = '\0';
+	make_text(place);
+	read_sysfs(dev, "size", size, sizeof(size));
+	snprintf(identity, BF_TARGET_IDENTITY_BYTES,
+		 "at %.160s of %s sectors%s%s",
+		 place + strlen("/sys/devices/"), size,
+		 start[0] ? " start " : "", start);
+}
+
+static void disk_identity(dev_t dev, char identity[BF_TARGET_IDENTITY_BYTES])
 {
 	/* A partition has its start and the names of the disk above it. */
 	static const char *const names[] = {
@@ -80,22 +111,53 @@ static void disk_identity(struct bf_target *t, dev_t dev)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (!read_sysfs(dev, names[i], line, sizeof(line)))
 			continue;
-		snprintf(t->identity, sizeof(t->identity), "%s %s%s%s", names[i],
-			 line, start[0] ? " start " : "", start);
+		snprintf(identity, BF_TARGET_IDENTITY_BYTES, "%s %s%s%s",
+			 names[i], line, start[0] ? " start " : "", start);
 		return;
 	}
-	strcpy(t->identity, "unnamed device");
+	place_identity(dev, start, identity);
+}
+
+static void identity_of(int fd, const char *path, const struct stat *st,
+			char identity[BF_TARGET_IDENTITY_BYTES])
+{
+	strcpy(identity, UNKNOWN);
+	if (S_ISBLK(st->st_mode))
+		disk_identity(st->st_rdev, identity);
+	else
+		file_identity(fd, path, identity);
 }
 
 void bf_inspect_identity(struct bf_target *target)
 {
 	struct stat st;
 
-	strcpy(target->identity, "unknown");
-	if (!target->block_device)
-		file_identity(target);
-	else if (fstat(target->fd, &st) == 0)
-		disk_identity(target, st.st_rdev);
+	strcpy(target->identity, UNKNOWN);
+	if (fstat(target->fd, &st) == 0)
+		identity_of(target->fd, "", &st, target->identity);
+}
+
+static bool same_object(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) || S_ISBLK(b->st_mode))
+		return a->st_mode == b->st_mode && a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool bf_inspect_is_target(const struct bf_target *target, const char *path,
+			  const char *identity)
+{
+	char now[BF_TARGET_IDENTITY_BYTES];
+	struct stat ours, there;
+
+	if (!strcmp(identity, UNKNOWN) || strcmp(identity, target->identity))
+		return false;
+	if (fstat(target->fd, &ours) < 0 || stat(path, &there) < 0 ||
+	    same_object(&ours, &there))
+		return true;
+	/* A twin that goes by the same names stands where that one stood. */
+	identity_of(AT_FDCWD, path, &there, now);
+	return strcmp(now, identity) != 0;
 }
 
 static bool mounted_at(dev_t dev, char *words, size_t bytes)

@@ -351,6 +351,15 @@ int bf_ledger_load(const char *folder, const char *peer, const char *job,
 	return 0;
 }
 
+int bf_ledger_remove(const char *folder, const struct bf_ledger *ledger,
+		     struct bf_error *err)
+{
+	char path[PATH_MAX];
+
+	ledger_path(path, folder, ledger->peer, ledger->job, SUFFIX);
+	return bf_record_remove(path, err);
+}
+
 /* --- who owns a target ----------------------------------------------------- */
 
 struct bf_ledger_disk *bf_ledger_find(const struct bf_ledger *ledger,
@@ -402,6 +411,16 @@ static bool names_target(const struct bf_ledger *ledger, const char *name)
 {
 	for (uint32_t i = 0; i < ledger->nr_disks; i++)
 		if (!strcmp(ledger->disks[i].target, name))
+			return true;
+	return false;
+}
+
+static bool holds_target(const struct bf_ledger *ledger,
+			 const struct bf_target *target)
+{
+	for (uint32_t i = 0; i < ledger->nr_disks; i++)
+		if (bf_inspect_is_target(target, ledger->disks[i].path,
+					 ledger->disks[i].identity))
 			return true;
 	return false;
 }
@@ -462,16 +481,24 @@ int bf_ledger_adopt(const char *folder, const char *old_peer, const char *peer,
 static int owned(const struct bf_ledger *other, const char *path,
 		 const char *target, struct bf_error *err)
 {
+	bool cut_over = other->state == WIRE_JOB_CUT_OVER;
+
+	if (!strcmp(other->peer, "local"))
+		return bf_fail(err, BF_E_IN_USE, EBUSY,
+			       "target %s belongs to job %s, which %s; if that job is over, remove %s",
+			       target, other->job, cut_over ?
+			       "has cut over to it" : "is syncing to it", path);
 	return bf_fail(err, BF_E_IN_USE, EBUSY,
-		       "target %s belongs to job %s of %s, which %s; if that job is over, remove %s at the receiver; if this source has a new key, name that one there as its old-key",
+		       "target %s belongs to job %s of %s, which %s; if that job is over, `blkferry receive --%s %s` at the receiver gives it up; if this source has a new key, name that one there as its old-key",
 		       target, other->job, other->peer,
-		       other->state == WIRE_JOB_CUT_OVER ? "has cut over to it" :
-							   "is syncing to it",
-		       path);
+		       cut_over ? "has cut over to it" : "is syncing to it",
+		       cut_over ? "reopen TARGET` and then `--forget" : "forget",
+		       other->disks[0].target);
 }
 
 int bf_ledger_check_owner(const char *folder, const struct bf_ledger *own,
-			  const char *target, struct bf_error *err)
+			  const char *name, const struct bf_target *target,
+			  struct bf_error *err)
 {
 	_cleanup_(cleanup_dir) DIR *dir = folder ? opendir(folder) : NULL;
 	char path[PATH_MAX];
@@ -490,8 +517,10 @@ int bf_ledger_check_owner(const char *folder, const struct bf_ledger *own,
 		if (!strcmp(other->peer, own->peer) &&
 		    !strcmp(other->job, own->job))
 			continue;
-		if (names_target(other, target))
-			return owned(other, path, target, err);
+		if (name && names_target(other, name))
+			return owned(other, path, name, err);
+		if (target && holds_target(other, target))
+			return owned(other, path, target->name, err);
 	}
 }
 

@@ -66,6 +66,9 @@ int bf_ledger_load(const char *folder, const char *peer, const char *job,
 		   struct bf_ledger **ledger, struct bf_error *err);
 int bf_ledger_store(const char *folder, const struct bf_ledger *ledger,
 		    struct bf_error *err);
+/* The record goes: of this job nothing is known from now on. */
+int bf_ledger_remove(const char *folder, const struct bf_ledger *ledger,
+		     struct bf_error *err);
 void bf_ledger_free(struct bf_ledger *ledger);
 struct bf_ledger *bf_ledger_new(const char *peer, const char *job);
 
@@ -80,9 +83,13 @@ int bf_ledger_adopt(const char *folder, const char *old_peer, const char *peer,
 /* NULL unless it is this target and still the same device or file. */
 struct bf_ledger_disk *bf_ledger_find(const struct bf_ledger *ledger,
 				      const struct bf_target *target);
-/* BF_E_IN_USE if the ledger of another job names @target. */
+/*
+ * BF_E_IN_USE if the ledger of another job has a target of this name, or has
+ * what @target is, under whatever name. NULL: not asked for.
+ */
 int bf_ledger_check_owner(const char *folder, const struct bf_ledger *own,
-			  const char *target, struct bf_error *err);
+			  const char *name, const struct bf_target *target,
+			  struct bf_error *err);
 /* The ledger that names @target; -ENOENT with BF_E_NOT_FOUND. */
 int bf_ledger_of_target(const char *folder, const char *target,
 			struct bf_ledger **ledger, struct bf_error *err);

@@ -125,7 +125,8 @@ static int open_writable(struct bf_target_session *s, struct session_disk *disk,
 			       s->job, (unsigned long long)ledger->cutover_epoch,
 			       config->name, config->name);
 	ret = bf_ledger_check_owner(s->registry->records_dir, ledger,
-				    config->name, err);
+				    session_target_name(s, config->name), NULL,
+				    err);
 	if (ret)
 		return ret;
 	ret = bf_hold_get(s->registry, s->writer, config, disk->open.size_bytes,

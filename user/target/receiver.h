@@ -57,5 +57,11 @@ int bf_local_target_check(const char *path, int source_fd, struct bf_error *err)
  */
 int bf_receiver_reopen(const struct bf_receiver_config *config,
 		       const char *target, struct bf_error *err);
+/*
+ * Likewise: the job that wrote @target, and any others with it, is over. Nobody
+ * owns them any more; what is on them stays. Not of a job that has cut over.
+ */
+int bf_receiver_forget(const struct bf_receiver_config *config,
+		       const char *target, struct bf_error *err);
 
 #endif /* BF_TARGET_RECEIVER_H */

@@ -239,13 +239,16 @@ static struct bf_hold *add_hold(struct bf_registry *r, struct bf_writer *owner,
 	return new;
 }
 
-static int open_target(struct bf_target *target,
+static int open_target(const struct bf_registry *r, struct bf_target *target,
 		       const struct bf_target_config *config,
 		       uint64_t source_bytes, const struct bf_ledger *ledger,
 		       struct bf_error *err)
 {
 	int ret = bf_target_open(target, config, true, err);
 
+	if (!ret)
+		ret = bf_ledger_check_owner(r->records_dir, ledger, NULL, target,
+					    err);
 	if (!ret)
 		ret = bf_target_check_size(target, source_bytes, err);
 	if (!ret && !config->overwrite && !bf_ledger_find(ledger, target))
@@ -264,7 +267,7 @@ static int new_hold(struct bf_registry *r, struct bf_writer *owner,
 	if (!*hold)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "no memory");
 	begin_work(r, *hold);
-	ret = open_target(&(*hold)->target, config, source_bytes, ledger, err);
+	ret = open_target(r, &(*hold)->target, config, source_bytes, ledger, err);
 	end_work(r, *hold);
 	if (ret)
 		drop_hold(r, *hold);

@@ -84,8 +84,11 @@ static void leave(struct bf_target_session *s, bool unflushed)
 
 bool session_release(struct bf_target_session *s)
 {
-	bool unflushed = s->apply && bf_apply_unflushed(s->apply);
+	bool unflushed;
 
+	if (s->joined)
+		bf_connections_detach(s->connections, s);
+	unflushed = s->apply && bf_apply_unflushed(s->apply);
 	keep_sum(s);
 	bf_frame_reader_lend(&s->reader, NULL);
 	bf_apply_free(s->apply);	/* waits out what is in flight */
@@ -174,6 +177,12 @@ void bf_target_session_cut_off(struct bf_target_session *s)
 const char *session_key(const struct bf_target_session *s)
 {
 	return s->local ? NULL : bf_transport_peer(s->transport);
+}
+
+const char *session_target_name(const struct bf_target_session *s,
+				const char *name)
+{
+	return s->local ? NULL : name;
 }
 
 /* --- time ------------------------------------------------------------------ */

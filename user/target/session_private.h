@@ -67,6 +67,9 @@ struct bf_target_session {
 
 /* The key by which the source is known, NULL if it is local. */
 const char *session_key(const struct bf_target_session *s);
+/* What names a target among all jobs; a local job's names are its own: NULL. */
+const char *session_target_name(const struct bf_target_session *s,
+				const char *name);
 uint64_t session_deadline(const struct bf_target_session *s);
 /* Answer; host byte order is the caller's business. */
 int session_reply(struct bf_target_session *s, uint16_t type, uint16_t disk,

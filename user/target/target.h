@@ -26,7 +26,8 @@ struct bf_target {
 	char name[BF_NAME_BYTES];
 	char path[BF_PATH_BYTES];
 	/* What stays the same when /dev/sdX becomes another disk's name does
-	 * not: serial number, UUID, or inode and birth time of a file. */
+	 * not: serial number, UUID, place on the bus and size where it has
+	 * neither, inode and birth time of a file. */
 	char identity[BF_TARGET_IDENTITY_BYTES];
 	int fd;			/* O_DIRECT if @direct */
 	int buffered_fd;	/* for what is not aligned */
@@ -70,6 +71,9 @@ int bf_target_zero(struct bf_target *target, uint64_t offset_bytes,
 
 /* inspect.c: for target.c. */
 void bf_inspect_identity(struct bf_target *target);
+/* Is the open @target what had @identity when it was reached by @path? */
+bool bf_inspect_is_target(const struct bf_target *target, const char *path,
+			  const char *identity);
 /* Who holds the block device, in words; a guess where nobody can be named. */
 void bf_inspect_holder(const char *path, char *words, size_t bytes);
 /* Is the file the backing of a loop device? */
