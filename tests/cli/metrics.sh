@@ -82,6 +82,23 @@ archive_is_whole() {
 	tar -xzOf "$test_tmp/diag.tar.gz" blkferry-diag/status.json | jq -e 'type == "array"'
 }
 
+# Wherever keys lie; and of hooks no more than that there are some.
+archive_has_no_secrets() {
+	mkdir -p "$test_tmp/records/deep" "$test_tmp/jobs"
+	"$bf" key --generate --key "$test_tmp/records/deep/key" >/dev/null
+	cp "$test_tmp/records/deep/key" "$test_tmp/jobs/web.key"
+	printf '[job]\npre-freeze = mysql -pHUSH\n#post-thaw = mysql -pHUSH\n ; on-failure=HUSH\n' \
+		>"$test_tmp/jobs/web.conf"
+	unshare -m sh -ec "mount -t tmpfs none /etc; mkdir -p /etc/blkferry
+		cp -r $test_tmp/jobs /etc/blkferry/
+		$(realpath "$bf") diag --output $test_tmp/secrets.tar.gz --run-dir $run --records-dir $test_tmp/records"
+	mkdir "$test_tmp/unpacked"
+	tar -xzf "$test_tmp/secrets.tar.gz" -C "$test_tmp/unpacked"
+	[ "$(find "$test_tmp/unpacked" -name '*key' | wc -l)" -eq 2 ]
+	grep -q 'pre-freeze = (left out)' -r "$test_tmp/unpacked"
+	! grep -rE 'BEGIN.*PRIVATE|HUSH' "$test_tmp/unpacked"
+}
+
 archive_replaces_nothing() {
 	echo mine >"$test_tmp/mine"
 	fails_saying 'File exists' "$bf" diag --output "$test_tmp/mine"
@@ -93,4 +110,5 @@ run_case "on the loopback address alone" on_loopback_alone
 run_case "dashboard and alert rules ask for what there is" examples_ask_for_what_is
 run_case "a port that is none" bad_port
 run_case "diag makes one private archive" archive_is_whole
+run_case "diag has no keys and no hooks in it" archive_has_no_secrets
 run_case "diag replaces no file" archive_replaces_nothing

@@ -68,6 +68,8 @@ fault() {
 	fresh
 	case $point in
 	source-*) receiver_with "" && copy "0 1 5 7 137" "$what" ;;
+	# Taken, and only the answer was lost: the copy finds out by itself.
+	target-cut-over | target-answered) receiver_with "$what" && copy 0 "" ;;
 	target-*) receiver_with "$what" && copy "0 1 5 7" "" ;;
 	*) receiver_with "$what" && copy "0 1 5 7 137" "" ;;
 	esac

@@ -82,6 +82,25 @@ static void table_text(void)
 	json_decref(rows);
 }
 
+static const struct cli_column said[] = {
+	{ "text", "text", CLI_TEXT }, { "list", "list", CLI_TEXT }, { 0 }
+};
+
+/* A peer's words, alone and in a list: ESC, DEL, and CSI as UTF-8 writes it. */
+static void no_control_characters(void)
+{
+	json_t *object = json_pack("{ss, s[s]}", "text", "a\033[2J\x7f b",
+				   "list", "\xc2\x9b" "2J \xc3\xa9 \033c");
+	char *text = cli_cell(&said[0], object);
+	char *list = cli_cell(&said[1], object);
+
+	check(!strcmp(text, "a?[2J? b"));
+	check(!strcmp(list, "??2J \xc3\xa9 ?c"));
+	free(text);
+	free(list);
+	json_decref(object);
+}
+
 static void empty_table(void)
 {
 	json_t *rows = json_array();
@@ -144,6 +163,7 @@ int main(void)
 	tap_run("cells in the unit of their column", cells);
 	tap_run("null, missing and empty are a dash", nothing_is_a_dash);
 	tap_run("a table with its headers", table_text);
+	tap_run("no control characters", no_control_characters);
 	tap_run("a table without rows", empty_table);
 	tap_run("fields leave out what has no value", fields_leave_out_nothing_known);
 	tap_run("JSON has the columns in their order, no other key",

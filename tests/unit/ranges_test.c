@@ -114,10 +114,11 @@ static void order_and_limit(void)
 		check_eq(bf_ranges_append(&ranges, 200 * i, 1), 0);
 	check_eq(bf_ranges_append(&ranges, 200ull * BF_RANGES_MAX, 1), -ENOSPC);
 	check_eq(ranges.nr, BF_RANGES_MAX);
-	/* No room to cut in two: it says less. */
+	/* No room to cut in two: it says more. */
 	bf_ranges_subtract(&ranges, &(struct bf_extent){ 105, 1 }, 1);
-	check_eq(ranges.nr, BF_RANGES_MAX - 1);
-	check_eq(ranges.range[0].offset_bytes, 200);
+	check_eq(ranges.nr, BF_RANGES_MAX);
+	check_eq(ranges.range[0].offset_bytes, 100);
+	check_eq(ranges.range[0].length_bytes, 10);
 	bf_ranges_free(&ranges);
 }
 

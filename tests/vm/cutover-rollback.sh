@@ -81,19 +81,22 @@ stop_receiver_at_freeze() {
 hook_hangs() {
 	begin_case
 	small_ext4
-	started "pre-freeze = tail -f /dev/null" "hook-timeout = 1s"
+	started "pre-freeze = tail -f /dev/null" "hook-timeout = 1s" \
+		"post-thaw = touch $job_dir/thawed"
 	expect_status 6 cut_over --then thaw
 	eq "$(reported .error.code)" hook "code"
 	reported .error.text | grep -q 'pre-freeze.*did not end within 1'
+	[ -e "$job_dir/thawed" ]	# it may have done half of its work
 	goes_on
 }
 
 hook_fails() {
 	begin_case
 	small_ext4
-	started "pre-freeze = exit 9"
+	started "pre-freeze = exit 9" "post-thaw = touch $job_dir/thawed"
 	expect_status 6 cut_over --then thaw
 	reported .error.text | grep -q 'status 9'
+	[ -e "$job_dir/thawed" ]
 	goes_on
 }
 
@@ -101,9 +104,11 @@ hooks_run() {
 	begin_case
 	small_ext4
 	started "pre-freeze = echo \$BLKFERRY_JOB >>$job_dir/before" \
+		"post-thaw = echo thawed >>$job_dir/before" \
 		"post-cutover = fsfreeze --freeze $job_dir/data.mnt && fsfreeze --unfreeze $job_dir/data.mnt && touch $job_dir/after"
 	cut_over --then thaw
-	eq "$(cat "$job_dir/before")" move "the pre-freeze command"
+	eq "$(cat "$job_dir/before")" "move
+thawed" "the pre-freeze and the post-thaw command"
 	eq "$(reported .cutover.post_cutover)" ok "the post-cutover command"
 	[ -e "$job_dir/after" ]
 }

@@ -2,8 +2,9 @@
 # shellcheck shell=bash disable=SC2119
 # Policy: filesystems above a job's disk are frozen topmost first, wherever they
 # are mounted; what somebody else froze stays frozen; what cannot freeze is
-# synced and must be quiet.
-# VM: disks=virtio:96M+virtio:96M mem=768 limit=500 kernels=5.10+6.1+7 modules=dm-mod+bcache+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp+make-bcache
+# synced and must be quiet; what programs wrote past any filesystem is there, too,
+# though it was still in the page cache.
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=500 kernels=5.10+6.1+7 modules=dm-mod+bcache+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+sfdisk+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp+make-bcache
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -67,6 +68,27 @@ cannot_freeze() {
 	cmp "$job_dir/data.mnt/blkferry" /t/bin/blkferry
 }
 
+# Written through the nodes of the disk and of a partition, which stay open; the
+# kernel writes nothing back by itself meanwhile.
+past_any_filesystem() {
+	local centisecs=/proc/sys/vm/dirty_writeback_centisecs before
+	begin_case
+	before=$(cat $centisecs)
+	cleanup_fn sh -c "echo $before >$centisecs"
+	echo 0 >$centisecs
+	printf 'label: dos\nstart=64M, size=16M\n' | sfdisk -q "$d0"
+	wait_until 10 test -b "$(realpath "$d0")1"
+	started
+	exec 7<>"$d0" 8<>"$(realpath "$d0")1"
+	dd if=/dev/urandom bs=64k count=20 seek=40 conv=notrunc status=none >&7
+	dd if=/dev/urandom bs=64k count=20 seek=3 conv=notrunc status=none >&8
+	[ "$(awk '$1 == "Dirty:" { print $2 }' /proc/meminfo)" -ge 2400 ]
+	cut_over --then hold
+	exec 7>&- 8>&-
+	same_disks
+	blkferry thaw move
+}
+
 # Only a process in a mount namespace of its own sees the mount.
 other_namespace() {
 	begin_case
@@ -117,4 +139,5 @@ run_case "a loop file's filesystem before its host" loop_before_host
 run_case "what another froze stays frozen" frozen_by_another
 run_case "what cannot freeze is synced" cannot_freeze
 run_case "a mount of another namespace" other_namespace
+run_case "what was written past any filesystem" past_any_filesystem
 run_case "a filesystem on bcache" on_bcache

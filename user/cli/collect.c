@@ -105,6 +105,14 @@ static bool cut_suffix(char *name, const char *suffix)
 	return true;
 }
 
+/* It hides none of the others. */
+static json_t *silent_job(const char *name, const struct bf_error *why)
+{
+	return json_pack("{ss, ss, s{ss, ss}}", "job", name, "state", "silent",
+			 "reason", "code", bf_code_name(why->code), "text",
+			 why->text);
+}
+
 /* A socket that nobody serves is no job; any other failure is told. */
 static int add_job(const struct cli *cli, const char *name, json_t *jobs,
 		   struct bf_error *err)
@@ -112,9 +120,11 @@ static int add_job(const struct cli *cli, const char *name, json_t *jobs,
 	json_t *status;
 	int ret = cli_collect_job(cli, name, &status, err);
 
-	if (!ret)
-		json_array_append_new(jobs, status);
-	return ret && err->code != BF_E_NOT_RUNNING ? ret : 0;
+	if (!ret || err->code == BF_E_TIMEOUT)
+		json_array_append_new(jobs, ret ? silent_job(name, err) :
+						  status);
+	return ret && err->code != BF_E_NOT_RUNNING &&
+	       err->code != BF_E_TIMEOUT ? ret : 0;
 }
 
 static bool is_listed(const json_t *jobs, const char *name)

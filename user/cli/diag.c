@@ -113,12 +113,16 @@ static int add_json(struct archive *archive, const char *name, json_t *value,
 
 /* ---- configuration and records ---- */
 
+/* Wherever somebody has put a key, it stays there. */
+#define KEY_MARK "PRIVATE KEY-----"
+#define KEY_NOTE "(a private key, left out)\n"
+
 /* Commands may hold passwords: the key stays, the value goes. */
 static bool is_command(const char *line)
 {
 	static const char *const keys[] = { "pre-", "post-", "on-" };
 
-	line += strspn(line, " \t");
+	line += strspn(line, " \t#;");	/* what is commented out, too */
 	for (size_t i = 0; i < CLI_NR(keys); i++)
 		if (!strncmp(line, keys[i], strlen(keys[i])))
 			return strchr(line, '=');
@@ -154,6 +158,9 @@ static int add_path(struct archive *archive, const char *path, bool redact,
 	if (!file)
 		return 0;
 	text = redact ? without_secrets(file, &bytes) : read_all(file, &bytes);
+	if (text && memmem(text, bytes, KEY_MARK, strlen(KEY_MARK)))
+		return add_file(archive, path + 1, KEY_NOTE, strlen(KEY_NOTE),
+				err);
 	return add_file(archive, path + 1, text, text ? bytes : 0, err);
 }
 

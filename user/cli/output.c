@@ -27,15 +27,20 @@ static const json_t *look_up(const json_t *row, const char *key)
 	return row;
 }
 
-/* Some of it was said by a peer: no control characters on a terminal. */
-static char *printable(const char *text)
+/*
+ * Some of it was said by a peer: no control characters on a terminal, neither
+ * those of one byte nor those that UTF-8 writes as 0xc2 and another.
+ */
+static char *make_printable(char *text)
 {
-	char *copy = strdup(text);
-
-	for (char *c = copy; c && *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	return copy;
+	for (unsigned char *c = (unsigned char *)text; c && *c; c++) {
+		if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+			*c++ = '?';
+		else if (*c >= ' ' && *c != 0x7f)
+			continue;
+		*c = '?';
+	}
+	return text;
 }
 
 static char *join_list(const json_t *list)
@@ -54,7 +59,7 @@ static char *join_list(const json_t *list)
 		fprintf(out, "%s%s", index ? ", " : "",
 			json_is_string(item) ? json_string_value(item) : "?");
 	fclose(out);
-	return text;
+	return make_printable(text);
 }
 
 /* Figures may come as JSON integers or reals; none is negative. */
@@ -94,7 +99,7 @@ char *cli_cell(const struct cli_column *column, const json_t *row)
 	if (json_is_array(value))
 		return join_list(value);
 	if (json_is_string(value) && *json_string_value(value))
-		return printable(json_string_value(value));
+		return make_printable(strdup(json_string_value(value)));
 	return strdup("-");
 }
 

@@ -18,7 +18,9 @@
 #include "lib/fault.h"
 #include "lib/record.h"
 
-#define RECORD_MAX_BYTES (4 << 20)
+#define RECORD_MAX_BYTES (16 << 20)
+/* Indented for people, where that cannot blow up what a peer has sent. */
+#define INDENTED_MAX_BYTES (8 << 10)
 #define HEX_BYTES (2 * SHA256_DIGEST_LENGTH + 1)
 
 static void cleanup_json(json_t **json)
@@ -217,6 +219,16 @@ static int replace(const char *path, const char *text)
 	return ret ? ret : sync_folder(folder);
 }
 
+static char *record_text(const json_t *record)
+{
+	char *text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS);
+
+	if (!text || strlen(text) > INDENTED_MAX_BYTES)
+		return text;
+	free(text);
+	return json_dumps(record, JSON_INDENT(2) | JSON_SORT_KEYS);
+}
+
 int bf_record_store(const char *path, const char *kind, json_t *body,
 		    struct bf_error *err)
 {
@@ -230,9 +242,13 @@ int bf_record_store(const char *path, const char *kind, json_t *body,
 				   BF_RECORD_VERSION, "kind", kind, "checksum",
 				   hex, "body", body);
 	if (record)
-		text = json_dumps(record, JSON_INDENT(2) | JSON_SORT_KEYS);
+		text = record_text(record);
 	if (!text)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "no memory");
+	if (strlen(text) > RECORD_MAX_BYTES)
+		return bf_fail(err, BF_E_RECORD, EFBIG,
+			       "record %s would get %zu bytes long, more than can be read again: it stays as it is",
+			       path, strlen(text));
 	ret = replace(path, text);
 	if (ret)
 		return bf_fail(err, BF_E_RECORD, -ret,

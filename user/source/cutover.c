@@ -28,7 +28,7 @@ int bf_cutover_interrupted(const struct cutover *cutover, struct bf_error *err)
 
 	if (!atomic_load(&cutover->expired))
 		return bf_fail(err, BF_E_CANCELLED, ECANCELED,
-			       "the cutover was ended by the operator before its final commit: nothing has changed, passes go on");
+			       "the cutover was ended by the operator before its final commit: nothing is frozen, and the target is a copy as before");
 	bf_format_time(cutover->options->max_downtime_ns, bound);
 	if (*cutover->still_written)
 		return bf_fail(err, BF_E_DOWNTIME, ETIME,
@@ -179,8 +179,11 @@ static int find_holders(struct cutover *cutover, struct bf_error *err)
 {
 	int ret;
 
+	bf_raw_close(&cutover->raw);
 	bf_holders_free(&cutover->holders);
 	ret = bf_job_find_holders(cutover->job, &cutover->holders, err);
+	if (!ret)
+		ret = bf_raw_open(&cutover->raw, &cutover->holders, err);
 	return ret ? ret : check_holders(cutover, err);
 }
 
@@ -220,6 +223,8 @@ static int sync_all(struct cutover *cutover, struct bf_error *err)
 	int ret = bf_freeze_sync(&cutover->holders, SYNC_SHORT_NS, SYNC_ROUNDS,
 				 err);
 
+	if (!ret)
+		ret = bf_raw_sync(&cutover->raw, err);
 	return ret ? ret : one_pass(cutover->job, err);
 }
 
@@ -452,10 +457,9 @@ void bf_cutover_unquiet(struct cutover *cutover)
 
 int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err)
 {
-	bool thawed = cutover->guardian;
 	int ret = 0;
 
-	if (thawed) {
+	if (cutover->guardian) {
 		ret = bf_thaw(&cutover->holders, cutover->guardian, err);
 		cutover->downtime_ns = bf_guardian_since_ns(cutover->guardian) ?
 			bf_now_ns() - bf_guardian_since_ns(cutover->guardian) :
@@ -464,10 +468,15 @@ int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err)
 		cutover->guardian = NULL;
 	}
 	bf_cutover_unquiet(cutover);
-	if (thawed)
+	return ret;
+}
+
+void bf_cutover_tell_thawed(struct cutover *cutover)
+{
+	if (cutover->hooked && !cutover->held)
 		bf_job_hook_tell(cutover->job, "post-thaw",
 				 cutover->job->config->post_thaw, NULL);
-	return ret;
+	cutover->hooked = false;
 }
 
 /* ---- the report ---- */
@@ -551,6 +560,8 @@ static int before_freeze(struct cutover *cutover, struct bf_error *err)
 		ret = approach(cutover, err);
 	if (!ret)
 		ret = bf_job_record_store(job, err);
+	/* One that failed may have done half of its work. */
+	cutover->hooked = !ret;
 	if (!ret)
 		ret = bf_job_hook(job, "pre-freeze", job->config->pre_freeze,
 				  err);
@@ -579,6 +590,9 @@ static int attempt(struct cutover *cutover, bool *done, struct bf_error *err)
 	ret = quiet(cutover, err);
 	if (!ret)
 		ret = freeze(cutover, err);
+	/* What raw writers left in the page cache since the last time. */
+	if (!ret)
+		ret = bf_raw_sync(&cutover->raw, err);
 	if (!ret)
 		ret = confirm(cutover, err);
 	return ret ? ret : bf_cutover_commit(cutover, done, err);
@@ -593,6 +607,7 @@ static void roll_back(struct cutover *cutover, const struct bf_error *why)
 		cutover->job->session_over = true;
 	if (bf_cutover_thaw(cutover, &thaw))
 		bf_log_error(&thaw);
+	bf_cutover_tell_thawed(cutover);
 	bf_warn("job %s: the cutover was rolled back: %s",
 		cutover->job->config->name, why->text);
 	bf_job_hook_tell(cutover->job, "on-failure",
@@ -612,10 +627,12 @@ int bf_cutover(struct bf_job *job, const struct bf_cutover_options *options,
 		bf_cutover_finish(&cutover);
 	else if (!cutover.unknown)
 		roll_back(&cutover, err);
+	bf_cutover_tell_thawed(&cutover);
 	report(&cutover, *done, err);
 	if (*done)
 		bf_job_set_state(job, BF_JOB_DONE);
 	json_decref(cutover.confirm);
+	bf_raw_close(&cutover.raw);
 	bf_holders_free(&cutover.holders);
 	return ret;
 }

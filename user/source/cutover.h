@@ -26,4 +26,8 @@ struct bf_cutover_options {
 int bf_cutover(struct bf_job *job, const struct bf_cutover_options *options,
 	       bool *done, struct bf_error *err);
 
+/* Is the target cut over in @epoch? BF_E_CUT_OVER: it is, but in another one. */
+int bf_cutover_ask(struct bf_job *job, uint64_t epoch, bool *cut_over,
+		   struct bf_error *err);
+
 #endif /* BF_SOURCE_CUTOVER_H */

@@ -41,24 +41,22 @@ static int settle(struct cutover *cutover, struct bf_error *err)
 	       bf_cutover_thaw(cutover, err) : hold(cutover, err);
 }
 
-/* What the target's record says. BF_E_CUT_OVER: it is, but not by us. */
-static int ask_state(struct cutover *cutover, bool *cut_over,
-		     struct bf_error *err)
+int bf_cutover_ask(struct bf_job *job, uint64_t epoch, bool *cut_over,
+		   struct bf_error *err)
 {
 	const struct wire_welcome *welcome;
-	struct bf_job *job = cutover->job;
 	int ret = bf_job_open_session(job, true, err);
 
 	if (ret)
 		return ret;
 	welcome = bf_session_welcome(job->session);
 	*cut_over = welcome->state == WIRE_JOB_CUT_OVER &&
-		    welcome->cutover_epoch == cutover->epoch;
+		    welcome->cutover_epoch == epoch;
 	if (welcome->state == WIRE_JOB_CUT_OVER && !*cut_over)
 		ret = bf_fail(err, BF_E_CUT_OVER, EROFS,
 			      "the target was cut over in epoch %llu by another replicator, not in ours, %llu: this source has not moved there",
 			      (unsigned long long)welcome->cutover_epoch,
-			      (unsigned long long)cutover->epoch);
+			      (unsigned long long)epoch);
 	bf_job_disconnect(job);
 	return ret;
 }
@@ -83,14 +81,15 @@ static int ask(struct cutover *cutover, bool *cut_over, struct bf_error *err)
 	int ret;
 
 	bf_job_disconnect(cutover->job);
-	ret = ask_state(cutover, cut_over, err);
+	ret = bf_cutover_ask(cutover->job, cutover->epoch, cut_over, err);
 	if (ret || *cut_over)
 		return ret;
 	ret = void_message(cutover->job, err);
 	bf_job_disconnect(cutover->job);
 	/* Processed between question and claim: the next answer says so. */
 	return ret && err->code == BF_E_CUT_OVER ?
-	       ask_state(cutover, cut_over, err) : ret;
+	       bf_cutover_ask(cutover->job, cutover->epoch, cut_over, err) :
+	       ret;
 }
 
 /* Is it still for us to say what becomes of the freeze? */
@@ -116,7 +115,7 @@ static void speak_if_possible(struct cutover *cutover)
 }
 
 /*
- * Return: 0 and the truth, BF_E_CUT_OVER as ask_state, or another error when
+ * Return: 0 and the truth, BF_E_CUT_OVER as bf_cutover_ask, or another error when
  * somebody ended the asking.
  */
 static int ask_until_known(struct cutover *cutover, bool *cut_over,
@@ -149,6 +148,7 @@ static int stays_unknown(struct cutover *cutover, struct bf_error *err)
 			       name);
 	bf_guardian_leave(cutover->guardian);
 	cutover->guardian = NULL;
+	cutover->job->left_frozen = true;
 	note_frozen_record(cutover);
 	speak_if_possible(cutover);
 	return bf_fail(err, BF_E_CONNECTION, ENOTCONN,
@@ -221,6 +221,7 @@ static void after_thaw(struct cutover *cutover)
 
 	if (bf_cutover_thaw(cutover, &err))
 		bf_log_error(&err);
+	bf_cutover_tell_thawed(cutover);
 	bf_info("job %s: cut over and thawed: this source lives on, the target is a copy of the moment of the freeze",
 		job->config->name);
 	forget_job(cutover);

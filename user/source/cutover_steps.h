@@ -10,13 +10,16 @@
 #include "source/freeze.h"
 #include "source/guardian.h"
 #include "source/holders.h"
+#include "source/raw_sync.h"
 
 struct cutover {
 	struct bf_job *job;
 	const struct bf_cutover_options *options;
 	struct bf_holders holders;
+	struct bf_raw_devices raw;
 	struct bf_guardian *guardian;	/* while something may be frozen */
 	_Atomic bool expired;		/* the bound has passed */
+	bool hooked;			/* pre-freeze ran, post-thaw has not */
 	bool quiet;			/* log held, memory locked */
 	bool held;			/* the guardian does not thaw by itself */
 	bool unknown;			/* whether the target took the message */
@@ -38,6 +41,8 @@ bool bf_cutover_is_over(const struct cutover *cutover);
 int bf_cutover_interrupted(const struct cutover *cutover, struct bf_error *err);
 /* Ends the freeze, if there is one, and what belongs to it. */
 int bf_cutover_thaw(struct cutover *cutover, struct bf_error *err);
+/* The hook of the thaw, if that of the freeze ran, and nothing stays frozen. */
+void bf_cutover_tell_thawed(struct cutover *cutover);
 /* Log, progress and memory are as before. */
 void bf_cutover_unquiet(struct cutover *cutover);
 

@@ -236,8 +236,9 @@ static int one_shot(struct bf_job *job, bool *done, struct bf_error *err)
 	if (job->tracked)
 		return bf_cutover(job, &options, done, err);
 	/* A list of extents makes no target whole: nothing is to be cut over. */
-	ret = job->options->extents_path ? 0 :
-	      bf_session_cutover(job->session, job->epoch, err);
+	job->sent_epoch = job->options->extents_path ? 0 : job->epoch;
+	ret = job->sent_epoch ?
+	      bf_session_cutover(job->session, job->sent_epoch, err) : 0;
 	*done = !ret;
 	if (!ret)
 		bf_job_set_state(job, BF_JOB_DONE);
@@ -433,7 +434,10 @@ static int cancel(struct bf_job *job, struct bf_error *err)
 	if (!ret && !job->record_frozen)
 		ret = bf_job_skip_remove(job, err);
 	bf_job_set_state(job, BF_JOB_CANCELLED);
-	bf_job_answer_all(job, BF_JOB_CANCEL);
+	if (ret)
+		bf_job_refuse_all(job, BF_JOB_CANCEL, err);
+	else
+		bf_job_answer_all(job, BF_JOB_CANCEL);
 	if (!ret)
 		ret = outcome_unknown(job, &why, err);
 	if (ret)
@@ -443,16 +447,30 @@ static int cancel(struct bf_job *job, struct bf_error *err)
 	return ended_early(job, err);
 }
 
+/* The final message arrived, and only its answer was lost: the copy is whole. */
+static bool copy_is_taken(struct bf_job *job, const struct bf_error *err)
+{
+	struct bf_error unheard;
+	bool taken = false;
+
+	if (err->code != BF_E_CUT_OVER || !job->sent_epoch ||
+	    bf_cutover_ask(job, job->sent_epoch, &taken, &unheard) || !taken)
+		return false;
+	bf_job_set_state(job, BF_JOB_DONE);
+	return true;
+}
+
 static int run_states(struct bf_job *job, struct bf_error *err)
 {
 	struct loss loss = { 0 };
 
-	bf_job_wait_for_start(job);
 	for (;;) {
-		int ret = bf_job_ending(job) ? ended_by_operator(err) :
-					       run_once(job, err);
+		int ret;
 
-		if (!ret)
+		bf_job_wait_for_start(job);
+		ret = bf_job_ending(job) ? ended_by_operator(err) :
+					   run_once(job, err);
+		if (!ret || copy_is_taken(job, err))
 			return 0;
 		if (bf_job_cancelled(job))
 			return cancel(job, err);
@@ -662,7 +680,8 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 	*outcome = bf_job_status(&job);
 	note_end(&job, *outcome, ret ? err : NULL);
 	end_requests(&job);
-	if (ret)
+	/* What is left frozen may be what a hook writes to: it would not end. */
+	if (ret && !job.left_frozen)
 		bf_job_hook_tell(&job, "on-failure", options->config->on_failure,
 				 err);
 	bf_job_report(&job, *outcome);

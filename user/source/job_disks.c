@@ -198,6 +198,34 @@ static int track_disk(struct bf_job *job, struct bf_job_disk *disk,
 				  disk->fd, err);
 }
 
+static bool tracks(const struct bf_job *job, uint32_t id)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++)
+		if (job->disks[i].tracker.id == id)
+			return true;
+	return false;
+}
+
+/* A disk that was taken out of the job is not to be tracked for ever. */
+static int drop_trackers_of_others(struct bf_job *job, struct bf_error *err)
+{
+	_cleanup_free_ struct bf_tracker *trackers = NULL;
+	size_t nr = 0;
+	int ret = bf_tracker_list(job->nl, &trackers, &nr, err);
+
+	for (size_t i = 0; i < nr && !ret; i++) {
+		if (!bf_job_owns_tracker(job->config->name, &trackers[i]) ||
+		    tracks(job, trackers[i].id))
+			continue;
+		bf_info("job %s: tracker %s is of nothing that is in the job any more: it is deleted",
+			job->config->name, trackers[i].name);
+		ret = bf_tracker_delete(job->nl, trackers[i].id, err);
+		if (ret == -ENOENT)
+			ret = 0;
+	}
+	return ret;
+}
+
 static int track_all(struct bf_job *job, struct bf_error *err)
 {
 	int ret;
@@ -213,7 +241,7 @@ static int track_all(struct bf_job *job, struct bf_error *err)
 		ret = bf_events_open(&job->events, err);
 	for (uint32_t i = 0; i < job->nr_disks && !ret; i++)
 		ret = track_disk(job, &job->disks[i], err);
-	return ret;
+	return ret ? ret : drop_trackers_of_others(job, err);
 }
 
 static int list_disk(struct bf_job *job, struct bf_job_disk *disk,

@@ -48,7 +48,7 @@ static int check_guardian(const char *name, const char *run_dir,
 }
 
 /* "JOB:": a job's name has no colon in it. */
-static bool is_jobs(const struct bf_tracker *tracker, const char *name)
+bool bf_job_owns_tracker(const char *name, const struct bf_tracker *tracker)
 {
 	size_t length = strlen(name);
 
@@ -68,7 +68,7 @@ static int drop_trackers(const char *name, bool *found, struct bf_error *err)
 		return err->code == BF_E_NO_MODULE ? 0 : ret;
 	ret = bf_tracker_list(nl, &trackers, &nr, err);
 	for (size_t i = 0; i < nr && !ret; i++) {
-		if (!is_jobs(&trackers[i], name))
+		if (!bf_job_owns_tracker(name, &trackers[i]))
 			continue;
 		*found = true;
 		ret = bf_tracker_delete(nl, trackers[i].id, err);

@@ -15,7 +15,9 @@ bool bf_job_retryable(const struct bf_error *err)
 {
 	return err->code == BF_E_CONNECTION || err->code == BF_E_TIMEOUT ||
 	       err->code == BF_E_UNREACHABLE || err->code == BF_E_QUEUED ||
-	       err->code == BF_E_CORRUPT || err->code == BF_E_TOTALS;
+	       err->code == BF_E_CORRUPT || err->code == BF_E_TOTALS ||
+	       /* The receiver's word: what it waits for comes to an end. */
+	       (err->code == BF_E_BUSY && err->errnum == EREMOTEIO);
 }
 
 static bool is_local(const struct bf_job *job)

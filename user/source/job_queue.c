@@ -50,12 +50,16 @@ static int try_slots(struct bf_job *job, struct bf_error *err)
 int bf_job_take_slot(struct bf_job *job, struct bf_error *err)
 {
 	int ret = job->slot_fd >= 0 ? 1 : try_slots(job, err);
+	struct bf_error why;
 
-	if (!ret)
-		bf_info("job %s: %u others copy whole disks already, it waits for its turn",
-			job->config->name, job->config->full_copies);
+	if (!ret) {
+		bf_fail(&why, BF_E_QUEUED, EBUSY,
+			"%u others on this machine copy whole disks already, it waits for its turn",
+			job->config->full_copies);
+		bf_info("job %s: %s", job->config->name, why.text);
+	}
 	while (!ret) {
-		bf_job_set_state(job, BF_JOB_QUEUED);
+		bf_job_set_reason(job, BF_JOB_QUEUED, &why);
 		bf_job_sleep(job, bf_now_ns() + BF_NSEC_PER_SEC);
 		if (bf_job_ending(job))
 			return bf_fail(err, BF_E_CANCELLED, ECANCELED,
@@ -84,12 +88,14 @@ static bool is_new(const struct bf_job *job)
 void bf_job_wait_for_start(struct bf_job *job)
 {
 	int64_t start_s = job->config->start_s;
+	struct bf_error why;
 
-	if (!is_new(job) || time(NULL) >= start_s)
+	if (job->passes || !is_new(job) || time(NULL) >= start_s)
 		return;
-	bf_info("job %s: its first pass waits for the start that its configuration names",
-		job->config->name);
-	bf_job_set_state(job, BF_JOB_QUEUED);
+	bf_fail(&why, BF_E_QUEUED, EAGAIN,
+		"its first pass waits for the start that its configuration names");
+	bf_info("job %s: %s", job->config->name, why.text);
+	bf_job_set_reason(job, BF_JOB_QUEUED, &why);
 	while (!bf_job_ending(job) && time(NULL) < start_s)
 		bf_job_sleep(job, bf_now_ns() + BF_NSEC_PER_SEC);
 }

@@ -233,10 +233,21 @@ static int load_entry(struct bf_job *job, const json_t *entry)
 	return 0;
 }
 
+/* Going on without the list would take for copied what was left out. */
+static int unknown_rest(const struct bf_job *job, const char *why,
+			struct bf_error *err)
+{
+	return bf_fail(err, BF_E_RECORD, EBADMSG,
+		       "what the target of job %s lacks is not known: %.400s. `blkferry cancel %s` and then `blkferry run %s` copy all again",
+		       job->config->name, why, job->config->name,
+		       job->config->name);
+}
+
 int bf_job_skip_load(struct bf_job *job, struct bf_error *err)
 {
 	json_auto_t *body = NULL;
 	char path[BF_PATH_BYTES];
+	struct bf_error why;
 	json_t *entry;
 	size_t index;
 	int ret;
@@ -244,15 +255,16 @@ int bf_job_skip_load(struct bf_job *job, struct bf_error *err)
 	if (!job->tracked)
 		return 0;
 	record_path(job, path);
-	ret = bf_record_load(path, RECORD_KIND, &body, err);
+	ret = bf_record_load(path, RECORD_KIND, &body, &why);
+	if (ret && why.code == BF_E_NOT_FOUND)
+		return 0;
 	if (ret)
-		return err->code == BF_E_NOT_FOUND ? 0 : ret;
+		return unknown_rest(job, why.text, err);
 	job->skip_asking = json_is_true(json_object_get(body, "asking"));
 	json_array_foreach(json_object_get(body, "disks"), index, entry)
 		if (load_entry(job, entry))
-			return bf_fail(err, BF_E_RECORD, EBADMSG,
-				       "%s lists impossible ranges: remove it, and `blkferry untrack` the job's trackers for a full copy",
-				       path);
+			return unknown_rest(job, "it lists impossible ranges",
+					    err);
 	return 0;
 }
 

@@ -116,6 +116,8 @@ struct bf_job {
 	bool told_not_converging;
 	bool record_frozen;		/* it cannot be written any more */
 	bool power_off;			/* cut over, as the last thing to do */
+	uint64_t sent_epoch;		/* of a copy's final message; 0: none yet */
+	bool left_frozen;		/* in the guardian's hands, to the end */
 	bool outcome_unknown;		/* of the cutover, to the end of this run */
 	json_t *verified;		/* what the last verify found, or NULL */
 	int64_t started_s;		/* since the epoch: this run */
@@ -318,6 +320,10 @@ void bf_job_sleep(struct bf_job *job, uint64_t deadline_ns);
 /* Until the interval since @since_ns is over, which may be changed meanwhile; a
  * request, an event of a tracker, the end of the session or of the job. */
 void bf_job_wait(struct bf_job *job, uint64_t since_ns);
+
+/* ---- job_leftovers.c ---- */
+/* By its name, is it a tracker of this job? */
+bool bf_job_owns_tracker(const char *name, const struct bf_tracker *tracker);
 
 /* ---- job_status.c ---- */
 json_t *bf_job_status(struct bf_job *job);

@@ -128,10 +128,8 @@ static void cut_in_two(struct bf_ranges *ranges, size_t i, uint64_t from,
 	struct bf_extent *e;
 	uint64_t old_end;
 
-	if (make_room(ranges)) {
-		remove_range(ranges, i);
+	if (make_room(ranges))
 		return;
-	}
 	e = &ranges->range[i];
 	old_end = end_of(e);
 	memmove(e + 1, e, (ranges->nr - i) * sizeof(*e));

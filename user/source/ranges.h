@@ -13,8 +13,8 @@
 
 #include "source/extents.h"
 
-/* 4 MiB of memory at most; what does not fit is left out of the list. */
-#define BF_RANGES_MAX (256u << 10)
+/* 2 MiB of memory, and 3 MiB in a record. */
+#define BF_RANGES_MAX (128u << 10)
 
 struct bf_ranges {
 	struct bf_extent *range;
@@ -36,7 +36,8 @@ int bf_ranges_append(struct bf_ranges *ranges, uint64_t offset_bytes,
 int bf_ranges_add(struct bf_ranges *ranges, const struct bf_ranges *more);
 /*
  * Takes ascending extents out. A range that would have to be cut in two while
- * there is no memory is dropped whole: @ranges then says less, never more.
+ * there is no room stays whole: the list then names more than the target lacks,
+ * never less.
  */
 void bf_ranges_subtract(struct bf_ranges *ranges, const struct bf_extent *what,
 			size_t nr);

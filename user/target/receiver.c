@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -275,6 +276,17 @@ static void stop_sessions(struct receiver *r)
 	join_sessions(r, true);
 }
 
+/* A session of one disk has seven; the soft limit is made for select(). */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void tell_engine(void)
 {
 	struct bf_error why;
@@ -337,12 +349,13 @@ int bf_receiver_run(const struct bf_receiver_config *config,
 	bf_registry_init(&r.registry);
 	bf_registry_set_rules(&r.registry, config);
 	pthread_mutex_init(&r.lock, NULL);
-	tell_engine();
 	tell_missing(config);
+	raise_descriptor_limit();
 	ret = set_up(&r, config, err);
 	if (!ret)
 		ret = bf_drop_privileges(err);
 	if (!ret) {
+		tell_engine();	/* what this process is still allowed */
 		bf_tcp_name(r.listener, false, address);
 		if (options->ready)
 			options->ready(options->context, address);

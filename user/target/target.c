@@ -45,6 +45,10 @@ static int no_target(const struct bf_target *t, int error, struct bf_error *err)
 		return bf_fail(err, BF_E_NOT_FOUND, error,
 			       "target %s: %s does not exist; create it (truncate -s SIZE for a file) or correct its path in the receiver's configuration",
 			       t->name, t->path);
+	if (error == EMFILE || error == ENFILE || error == ENOMEM)
+		return bf_fail(err, BF_E_BUSY, error,
+			       "target %s: the receiver is short of means to open %s (%s): fewer sessions at once, or a higher LimitNOFILE= there",
+			       t->name, t->path, strerror(error));
 	return bf_fail(err, BF_E_CONFIG, error, "target %s: cannot open %s: %s",
 		       t->name, t->path, strerror(error));
 }
