@@ -26,9 +26,24 @@ run_job() {
 
 plan() { blkferry plan move --config "$job_dir/move.conf" "$@"; }
 
+# In memory, and no part of the job.
+mounted_outside() {
+	local loop
+	modprobe loop
+	truncate -s 8M "$job_dir/other.img"
+	loop=$(losetup -f --show "$job_dir/other.img")
+	cleanup_fn losetup -d "$loop"
+	make_ext4 "$loop" other
+	cleanup_fn umount "$job_dir/other.mnt"
+}
+
 plan_says_what_it_costs() {
 	set_up
+	mounted_outside
 	plan --json >"$job_dir/plan"
+	eq "$(jq -r '.findings[] | select(.check == "outside").subject' "$job_dir/plan")" \
+		"$job_dir/other.mnt" "what stays behind"
+	jq -e '.figures.passes >= 1' "$job_dir/plan"
 	jq -e '.go and .figures.copy_ns > 0 and .figures.resync_ns > 0
 		and .figures.disks[0].read_rate > 0 and .figures.link_rate > 0
 		and .figures.link_rtt_ns > 0 and .figures.downtime_ns > 0' "$job_dir/plan"
@@ -39,6 +54,7 @@ plan_says_what_it_costs() {
 	# The same rows, as text.
 	plan >"$job_dir/text"
 	grep -q '^the job can start' "$job_dir/text"
+	grep -q '[0-9] passes until a cutover is short' "$job_dir/text"
 	eq "$(grep -cE '^(critical|warning|info) ' "$job_dir/text")" \
 		"$(jq '.findings | length' "$job_dir/plan")" findings
 }

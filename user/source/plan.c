@@ -151,6 +151,7 @@ int bf_plan_make(struct bf_plan *plan, const struct bf_job_config *config,
 	if (measure)
 		bf_plan_rates(plan, "");
 	bf_plan_disks(plan, "", measure);
+	bf_plan_outside(plan, "");
 	if (bf_holders_have_root(&plan->holders))
 		bf_plan_boot(plan, "", measure);
 	return bf_plan_override(plan, config->override, err);

@@ -74,6 +74,8 @@ void bf_plan_machine(struct bf_plan *plan, const char *root);
 /* plan_disks.c: content, use, sizes, who else could write. */
 /* @ask: the module, too, whether it would track them. */
 void bf_plan_disks(struct bf_plan *plan, const char *root, bool ask);
+/* plan_outside.c: what the job leaves behind. */
+void bf_plan_outside(struct bf_plan *plan, const char *root);
 /* plan_boot.c: what would keep a copy of the root disk from booting elsewhere. */
 /* @drivers: list those in the initramfs too, which takes seconds. */
 void bf_plan_boot(struct bf_plan *plan, const char *root, bool drivers);

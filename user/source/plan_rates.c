@@ -402,21 +402,22 @@ static void predict_copy(struct bf_plan *plan, const struct rates *rates,
 	char time_text[BF_UNIT_TEXT_BYTES], read_text[BF_UNIT_TEXT_BYTES];
 	char data_text[BF_UNIT_TEXT_BYTES];
 	struct copy copy = predict(plan, rates, rate);
+	unsigned int passes = passes_until_settled(copy.read_bytes,
+		copy.read_bytes / (copy.ns + 1) * BF_NSEC_PER_SEC,
+		rates->change);
 
 	put(plan->figures, "copy_bytes", copy.read_bytes);
 	put(plan->figures, "copy_data_bytes", copy.data_bytes);
 	json_object_set_new(plan->figures, "compression_ratio",
 			    json_real(copy.ratio));
 	put(plan->figures, "copy_ns", copy.ns);
-	put(plan->figures, "passes",
-	    passes_until_settled(copy.read_bytes, copy.read_bytes /
-				 (copy.ns + 1) * BF_NSEC_PER_SEC,
-				 rates->change));
+	put(plan->figures, "passes", passes);
 	bf_plan_add(plan, BF_SEVERITY_INFO, "forecast", "job", NULL,
-		    "full copy about %s, bound by %s: %s to read, %s to send, which shrinks %.1f to 1 if a sample is right; a rehearsal measures it",
+		    "full copy about %s, bound by %s: %s to read, %s to send, which shrinks %.1f to 1 if a sample is right; %u passes until a cutover is short; a rehearsal measures it",
 		    bf_format_time(copy.ns, time_text), copy.bound,
 		    bf_format_size(copy.read_bytes, read_text),
-		    bf_format_size(copy.data_bytes, data_text), copy.ratio);
+		    bf_format_size(copy.data_bytes, data_text), copy.ratio,
+		    passes);
 	predict_resync(plan, rates);
 }
 
