@@ -5,15 +5,32 @@
 # Sourced after cutover.bash; BLKFERRY_SEED says what is drawn.
 
 # shellcheck disable=SC2034,SC2154  # d0 and job_dir from there, points for others
+# and from the settings
 seed=${BLKFERRY_SEED:-1}
 job_interval=300ms
 data_mib=12
-source_points=(source-opened source-claimed source-marked record-written
-	record-renamed source-begun source-read source-queued source-durable
-	source-committed source-ended source-finished)
-target_points=(target-hello target-opened target-claim target-claimed target-begin
-	target-data target-applied target-flush target-flushed target-recorded
-	target-durable)
+
+# What only some ways come by: source-compared and target-digest a resync, which the
+# tests name; target-attached a job of several connections; the rest a cutover
+# (cutover-death.sh).
+is_elsewhere() {
+	case $1 in
+	source-compared | target-digest | target-attached | *-cutover | *-cut-over | \
+		target-answered) ;;
+	*) return 1 ;;
+	esac
+}
+
+# The table of user/lib/fault.h, as tests/run put it into the settings.
+source_points=() target_points=()
+for point in $FAULT_POINTS; do
+	is_elsewhere "$point" && continue
+	case $point in
+	target-*) target_points+=("$point") ;;
+	*) source_points+=("$point") ;;
+	esac
+done
+[ ${#source_points[@]} -ge 12 ] && [ ${#target_points[@]} -ge 12 ] || exit 1
 
 # More than a step of the program with fault points, which is 1 MiB.
 put_some() {

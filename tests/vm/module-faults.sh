@@ -318,7 +318,7 @@ in_a_last_pass() {
 mapfile -t kills < <(for point in "${points[@]}"; do ! asked_for "$point" || echo "$point"; done)
 mapfile -t freezes < <(for point in "${points[@]}"; do ! in_a_last_pass "$point" || echo "$point"; done)
 errors=(12 5 28)
-failures=0
+failures=0 killed=0 frozen=0	# cases that were run
 
 # With the next error.
 fail_at() {
@@ -330,9 +330,20 @@ fail_at() {
 	esac
 }
 
-freeze_at() { run_case "frozen: error 12 at $1" in_the_freeze "$1:1:12"; }
-kill_in_freeze_at() { run_case "frozen: killed at $1" in_the_freeze "$1:1"; }
-kill_at() { run_case "killed at $1" killed_at "$1"; }
+freeze_at() {
+	run_case "frozen: error 12 at $1" in_the_freeze "$1:1:12"
+	frozen=$((frozen + 1))
+}
+
+kill_in_freeze_at() {
+	run_case "frozen: killed at $1" in_the_freeze "$1:1"
+	frozen=$((frozen + 1))
+}
+
+kill_at() {
+	run_case "killed at $1" killed_at "$1"
+	killed=$((killed + 1))
+}
 
 # meet SOME FUNCTION POINT...: all of them, or so many in a sample.
 meet() {
@@ -355,5 +366,10 @@ meet 1 kill_at "${kills[@]}"
 meet 1 freeze_at "${freezes[@]}"
 meet 1 kill_in_freeze_at "${freezes[@]}"
 counted module-fault-points "${#points[@]}"
-counted module-fault-kills "${#kills[@]}"
-counted module-fault-freezes "${#freezes[@]}"
+if [ "${BLKFERRY_POINTS:-}" = all ]; then
+	counted module-fault-errors "$failures"
+	counted module-fault-kills "$killed"
+	counted module-fault-freezes "$frozen"
+else
+	counted module-fault-sample $((failures + killed + frozen))
+fi
