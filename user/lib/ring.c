@@ -263,6 +263,11 @@ static void collect(struct bf_ring *r, struct bf_ring_done *done, uint32_t max,
 	}
 }
 
+bool bf_ring_has_queued(const struct bf_ring *ring)
+{
+	return ring->engine->has_queued((struct bf_ring *)ring);
+}
+
 int bf_ring_reap(struct bf_ring *ring, uint32_t wait, struct bf_ring_done *done,
 		 uint32_t max, uint32_t *nr, struct bf_error *err)
 {
@@ -282,6 +287,6 @@ int bf_ring_reap(struct bf_ring *ring, uint32_t wait, struct bf_ring_done *done,
 		collect(ring, done, max, nr);
 	} while (*nr < wait);
 	/* What was continued just now must not lie there unsubmitted. */
-	return ring->engine->has_queued(ring) ?
+	return bf_ring_has_queued(ring) ?
 	       ring->engine->submit(ring, false, err) : 0;
 }

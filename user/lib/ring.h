@@ -66,6 +66,8 @@ uint8_t *bf_ring_buffer(struct bf_ring *ring, uint32_t index);
 /* Return: 0, or -EAGAIN if @depth operations are in flight. */
 int bf_ring_queue(struct bf_ring *ring, const struct bf_ring_op *op);
 int bf_ring_queue_flush(struct bf_ring *ring, int fd, uint64_t tag);
+/* Something waits to be submitted: the kernel was busy or short of memory. */
+bool bf_ring_has_queued(const struct bf_ring *ring);
 /* Submits what is queued, waits for @wait completions at least (0: none). */
 int bf_ring_reap(struct bf_ring *ring, uint32_t wait, struct bf_ring_done *done,
 		 uint32_t max, uint32_t *nr, struct bf_error *err);

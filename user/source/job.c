@@ -583,11 +583,11 @@ static int prepare(struct bf_job *job, struct bf_error *err)
 	if (!ret)
 		bf_job_forget_failure(job);
 	if (!ret)
-		ret = bf_job_monitor_start(job, err);
-	if (!ret)
 		ret = bf_job_record_load(job, err);
 	if (!ret)
 		ret = bf_job_track(job, err);
+	if (!ret)
+		ret = bf_job_monitor_start(job, err);
 	return ret ? ret : bf_job_skip_load(job, err);
 }
 

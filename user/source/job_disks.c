@@ -110,6 +110,20 @@ static bool fits(const struct bf_job_disk *disk)
 		disk->config->granularity_bytes == tracker->granularity_bytes);
 }
 
+int bf_job_look_at_tracker(struct bf_job *job, struct bf_job_disk *disk,
+			   struct bf_error *err)
+{
+	struct bf_tracker now;
+	int ret = bf_tracker_get(job->nl, disk->tracker.id, &now, err);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&job->lock);
+	disk->tracker = now;
+	pthread_mutex_unlock(&job->lock);
+	return 0;
+}
+
 /*
  * Another process owns a generation of it: a run before this one that is about
  * to end. Its end is an event; the events were opened before the look.
@@ -134,8 +148,7 @@ static int wait_returned(struct bf_job *job, struct bf_job_disk *disk,
 		do {
 			ret = bf_events_next(job->events, &event);
 		} while (ret == 1);
-		ret = bf_tracker_get(job->nl, disk->tracker.id, &disk->tracker,
-				     err);
+		ret = bf_job_look_at_tracker(job, disk, err);
 		if (ret)
 			return ret;
 	}
@@ -313,8 +326,7 @@ int bf_job_mark_all(struct bf_job *job, struct bf_job_disk *disk,
 
 	if (job->tracked) {
 		/* The counts before the marks: what is raised later stands. */
-		ret = bf_tracker_get(job->nl, disk->tracker.id, &disk->tracker,
-				     err);
+		ret = bf_job_look_at_tracker(job, disk, err);
 		if (ret)
 			return ret;
 		disk->seen = disk->tracker.reasons;

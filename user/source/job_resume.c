@@ -86,8 +86,7 @@ static int look_at_trackers(struct bf_job *job, struct bf_error *err)
 		struct bf_job_disk *disk = &job->disks[i];
 		uint32_t reason;
 
-		ret = bf_tracker_get(job->nl, disk->tracker.id, &disk->tracker,
-				     err);
+		ret = bf_job_look_at_tracker(job, disk, err);
 		if (ret)
 			return ret;
 		reason = bf_job_standing(disk, &disk->tracker.reasons);

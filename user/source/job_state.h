@@ -167,6 +167,9 @@ void bf_job_close_disks(struct bf_job *job);
 /* Trackers are created, or adopted from a run before. */
 int bf_job_track(struct bf_job *job, struct bf_error *err);
 int bf_job_untrack(struct bf_job *job, struct bf_error *err);
+/* disk->tracker is as it is now; the monitor may be reading it. */
+int bf_job_look_at_tracker(struct bf_job *job, struct bf_job_disk *disk,
+			   struct bf_error *err);
 /* Those that this run has made, if it has claimed nothing: they know nothing. */
 void bf_job_untrack_unused(struct bf_job *job);
 /* All of the disk becomes dirty; a full pass is due. */

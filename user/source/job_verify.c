@@ -34,6 +34,7 @@ struct verify_disk {
 	struct bf_extents *extents;	/* what was written meanwhile */
 	bool created;
 	struct suspects suspects;	/* of the last round, ascending */
+	bool left_out;			/* some of it was not compared */
 	uint64_t compared_bytes;
 	uint64_t differing_blocks, differing_bytes;
 	struct bf_extent first;
@@ -272,6 +273,9 @@ static int compare(struct bf_job *job, struct verify_disk *verify, bool first,
 		block_bytes = BLOCK_BYTES;
 	if (first && to_compare(verify->disk, &sent))
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
+	if (first)
+		verify->left_out = bf_ranges_bytes(&sent) !=
+				   verify->disk->size_bytes;
 	ret = bf_session_verify(job->session, verify->index,
 				first ? sent.range : before.extents,
 				first ? sent.nr : before.nr,
@@ -362,14 +366,14 @@ static json_t *describe(struct bf_job *job, const struct verify_disk *verifies,
 			"skipped", describe_ranges(unsent),
 			"unreadable_bytes", (json_int_t)bf_ranges_bytes(lost),
 			"unreadable", describe_ranges(lost), "equal", same,
-			"identical", same && !unsent->nr && !lost->nr);
+			"identical", same && !verify->left_out);
 
 		if (verify->differing_bytes)
 			json_object_set_new(entry, "first_offset_bytes",
 				json_integer(verify->first.offset_bytes));
 		json_array_append_new(disks, entry);
 		equal = equal && same;
-		identical = identical && same && !unsent->nr && !lost->nr;
+		identical = identical && same && !verify->left_out;
 	}
 	return json_pack("{sb, sb, si, so}", "equal", equal, "identical",
 			 identical, "rounds", rounds, "disks", disks);

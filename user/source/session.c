@@ -23,6 +23,9 @@
 #define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC | \
 		  WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT)
 
+/* When the kernel took no reads, for want of memory. */
+#define RETRY_MS 100
+
 void bf_session_wake(struct bf_session *session)
 {
 	uint64_t one = 1;
@@ -53,6 +56,14 @@ void bf_session_listen(struct bf_session *session)
 		clear_event(bf_compare_event_fd(session->compare));
 }
 
+/* For ever, but for a limit of reads, and for reads that nothing else would retry. */
+static int wait_ms(const struct bf_session *session)
+{
+	if (session->read_wait_ns)
+		return (int)(session->read_wait_ns / BF_NSEC_PER_MSEC) + 1;
+	return bf_ring_has_queued(session->ring) ? RETRY_MS : -1;
+}
+
 void bf_session_wait(struct bf_session *session)
 {
 	struct pollfd fds[] = {
@@ -63,8 +74,7 @@ void bf_session_wait(struct bf_session *session)
 		  .events = POLLIN },
 	};
 
-	poll(fds, 3, session->read_wait_ns ?
-	     (int)(session->read_wait_ns / BF_NSEC_PER_MSEC) + 1 : -1);
+	poll(fds, 3, wait_ms(session));
 	session->read_wait_ns = 0;
 }
 
