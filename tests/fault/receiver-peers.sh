@@ -89,6 +89,23 @@ many_strangers() {
 	still_serves 2
 }
 
+# 24 for one target; when one goes there is room again.
+sessions_of_a_key_are_bounded() {
+	local i
+	configure 10s
+	start_receiver
+	for i in $(seq 24); do
+		connect "a$i" alice
+		tell "a$i" hello "job$i"
+	done
+	connect one-more alice
+	refused one-more "busy: this source has 24 sessions at once" wait
+	refused a7 "protocol" claim 1
+	wait_until 10 receiver_says "ended: job job7"
+	connect again alice
+	tell again hello again
+}
+
 complaints_are_bounded() {
 	local i
 	configure 10s
@@ -107,6 +124,7 @@ run_case "an unknown key gets words and nothing else" unknown_key
 run_case "a target that is not listed for the key" unlisted_target
 run_case "plain text instead of TLS" plain_text
 run_case "frames without TLS" no_tls
+run_case "one key does not take all sessions" sessions_of_a_key_are_bounded
 run_case "a silent stranger is not waited for" silent_stranger
 run_case "many silent strangers do not keep an honest source out" many_strangers
 run_case "complaints about strangers are bounded" complaints_are_bounded

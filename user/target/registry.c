@@ -102,6 +102,18 @@ bool bf_registry_peer(struct bf_registry *registry, const char *key,
 	return peer;
 }
 
+size_t bf_registry_nr_targets(struct bf_registry *registry, const char *key)
+{
+	const struct bf_peer_config *peer;
+	size_t nr;
+
+	pthread_rwlock_rdlock(&registry->rules_lock);
+	peer = find_peer(registry, key);
+	nr = peer ? peer->nr_targets : 0;
+	pthread_rwlock_unlock(&registry->rules_lock);
+	return nr;
+}
+
 bool bf_registry_old_key(struct bf_registry *registry, const char *key,
 			 char old_key[BF_FINGERPRINT_BYTES])
 {

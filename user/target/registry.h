@@ -51,6 +51,7 @@ struct bf_registry {
 	struct bf_writer *writers;
 	struct bf_pool *pool;		/* made with the first writer */
 	uint32_t data_connections;	/* granted */
+	struct bf_guest *guests;	/* keys that have sessions */
 };
 
 void bf_registry_init(struct bf_registry *registry);
@@ -74,6 +75,15 @@ void bf_registry_give_connections(struct bf_registry *registry, uint16_t nr);
 /* Is there a peer by that key? Its name, too. */
 bool bf_registry_peer(struct bf_registry *registry, const char *key,
 		      char name[BF_NAME_BYTES]);
+/* How many targets it may write. */
+size_t bf_registry_nr_targets(struct bf_registry *registry, const char *key);
+/*
+ * admission.c: one more session of this key, until it leaves. BF_E_BUSY: it has
+ * more than its targets can need.
+ */
+int bf_registry_enter(struct bf_registry *registry, const char *key,
+		      struct bf_error *err);
+void bf_registry_leave(struct bf_registry *registry, const char *key);
 /* The key that this peer had before; false if the operator names none. */
 bool bf_registry_old_key(struct bf_registry *registry, const char *key,
 			 char old_key[BF_FINGERPRINT_BYTES]);

@@ -125,6 +125,9 @@ void bf_target_session_end(struct bf_target_session *s)
 	s->ledger = NULL;
 	bf_connections_put(s->connections);
 	s->connections = NULL;
+	if (s->entered)
+		bf_registry_leave(s->registry, session_key(s));
+	s->entered = false;
 }
 
 void bf_target_session_free(struct bf_target_session *s)
@@ -500,6 +503,10 @@ static int admit(struct bf_target_session *s, struct bf_error *err)
 			return ret;
 		if (!bf_registry_peer(s->registry, session_key(s), s->peer_name))
 			return stranger(s, err);
+		ret = bf_registry_enter(s->registry, session_key(s), err);
+		if (ret)
+			return ret;
+		s->entered = true;
 	}
 	atomic_store(&s->admitted, true);
 	return 0;
@@ -562,7 +569,7 @@ int bf_target_session_run(struct bf_target_session *s, struct bf_error *err)
 {
 	int ret = admit(s, err);
 
-	if (ret && err->code != BF_E_UNKNOWN_PEER) {
+	if (ret && err->code != BF_E_UNKNOWN_PEER && err->code != BF_E_BUSY) {
 		bf_target_session_end(s);	/* TLS itself told the peer */
 		return ret;
 	}

@@ -34,6 +34,7 @@ struct bf_target_session {
 	char address[BF_ADDRESS_BYTES];
 	_Atomic int cancel;		/* enum bf_cancel */
 	_Atomic bool admitted;
+	bool entered;			/* counted among those of its key */
 	int wake_fd;			/* readable: look at @cancel */
 
 	struct bf_frame_reader reader;
