@@ -2,11 +2,14 @@
 /*
  * Aliases: see alias.h.
  *
- * A path gets no I/O before its disk is in the block class: nvme_alloc_ns()
- * makes it live after device_add_disk(), which is where we hear of it. One that
- * is removed may still complete requests, so that its alias stays until its
- * queue is dead and empty.
+ * We hear of a path when its disk enters the block class. Without ANA that is
+ * before it gets any I/O: nvme_alloc_ns() makes it live after device_add_disk().
+ * With ANA a change of state that arrives just then can make it live earlier:
+ * what it completed before we heard of it raises UNSEEN (RULE 3). One that is
+ * removed may still complete requests, so that its alias stays until its queue is
+ * dead and empty.
  */
+#include <linux/kernfs.h>
 #include <linux/slab.h>
 
 #include "alias.h"
@@ -174,9 +177,23 @@ static struct bf_disk *head_of(const char *name)
 	return NULL;
 }
 
-static void add_or_raise(struct bf_disk *disk, struct request_queue *queue)
+/* Only paths of controllers that report ANA show its state. */
+static bool may_have_been_live(struct device *dev)
 {
-	if (!add(disk, queue))
+	struct kernfs_node *state = kernfs_find_and_get(dev->kobj.sd, "ana_state");
+
+	kernfs_put(state);
+	return state;
+}
+
+/* For want of memory the path is tried again at each BEGIN: bf_disk_check(). */
+static void add_or_raise(struct bf_disk *disk, struct device *dev)
+{
+	bool missed = add(disk, dev_to_disk(dev)->queue);
+
+	if (missed)
+		WRITE_ONCE(disk->blind, true);
+	if (!missed && !may_have_been_live(dev))
 		return;
 	rcu_read_lock();
 	bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
@@ -198,6 +215,6 @@ void bf_alias_device(struct device *dev)
 	disk = head_of(dev_name(dev));
 	rcu_read_unlock();
 	if (disk)
-		add_or_raise(disk, dev_to_disk(dev)->queue);
+		add_or_raise(disk, dev);
 	mutex_unlock(&alias_mutex);
 }

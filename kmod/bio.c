@@ -20,6 +20,7 @@
 
 #include "bio.h"
 #include "compat/compat.h"
+#include "doubt.h"
 #include "fault.h"
 #include "inflight.h"
 #include "mark.h"
@@ -111,7 +112,7 @@ static void add_child(struct bf_disk *disk, struct bio *bio,
 		      const struct bf_range *range)
 {
 	if (!bf_inflight_add_child(disk->inflight, bio->bi_private, range))
-		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
+		bf_doubt(disk, bio->bi_private);
 }
 
 /* What is chained to this one ends when the one ends that this is chained to. */
@@ -153,7 +154,7 @@ static noinline void submitted(struct bf_disk *disk, struct bio *bio)
 		return;
 	}
 	if (has_older_children(disk, bio))
-		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
+		bf_doubt(disk, bio);
 	if (end_is_hidden(bio))
 		hand_children_on(disk, bio);
 	if (!change.range.nr_sectors)
@@ -204,7 +205,8 @@ static void bio_queued(void *data, BF_BIO_QUEUE_ARG struct bio *bio)
 /*
  * A driver hands the very bio that it was given on to another disk (md raid0 and
  * linear): of that bio, which has been queued, nothing more is traced but its
- * end; and not even that where chained bios hide.
+ * end; and not even that where chained bios hide. The bio that it is chained to
+ * may end on any disk.
  */
 static void bio_remapped(void *data, BF_BIO_QUEUE_ARG struct bio *bio,
 			 dev_t from, sector_t from_sector)
@@ -217,7 +219,7 @@ static void bio_remapped(void *data, BF_BIO_QUEUE_ARG struct bio *bio,
 	rcu_read_lock_sched_notrace();
 	disk = bf_disk_find(bf_bio_queue(bio));
 	if (disk && disk->inflight)
-		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
+		bf_doubt(disk, bio->bi_private);
 	rcu_read_unlock_sched_notrace();
 }
 
@@ -354,9 +356,14 @@ static void bio_completed(void *data, struct request_queue *queue,
 	if (!is_change(bio))
 		return;
 	rcu_read_lock_sched_notrace();
+	if (BF_CHAINED_BIO_HIDES)
+		bf_doubts_end(bio);
 	disk = bf_disk_find(queue);
 	if (!disk)
 		goto out;
+	if (BF_CHAINED_BIO_HIDES && READ_ONCE(disk->doubts_chains) &&
+	    was_cut(bio))
+		bf_raise_disk(disk, BLKFERRY_REASON_UNSEEN);
 	if (disk->inflight) {
 		if (unlikely(bio->bi_status ||
 			     !bf_inflight_remove_fast(disk->inflight, bio)))

@@ -326,6 +326,7 @@ static int check_begin_device(struct bf_tracker *tracker, u32 fd,
 	if (device.queue == tracker->disk->queue &&
 	    device.devt == tracker->devt && !bf_fault(BF_FAULT_BEGIN_DEVICE)) {
 		bf_tracker_check(tracker, &device);
+		ret = bf_disk_check(tracker->disk, &device);
 	} else {
 		NL_SET_ERR_MSG(extack, "DEV_FD is not the tracked device: open the device that GET names as DISK");
 		ret = -ENODEV;

@@ -569,6 +569,7 @@ static u64 map_next_clean(const struct bf_dirtymap *map, u64 block)
 		block = ((u64)index << BF_LEAF_SHIFT) + found;
 		if (found < nr)
 			break;
+		cond_resched();
 	}
 	return block;
 }

@@ -9,6 +9,7 @@
 #include "bio.h"
 #include "compat/compat.h"
 #include "disk.h"
+#include "doubt.h"
 #include "events.h"
 #include "fault.h"
 #include "inflight.h"
@@ -68,7 +69,6 @@ void bf_disk_gone(dev_t devt)
 	rcu_read_unlock();
 }
 
-
 /**
  * bf_disk_table_changed() - a dm disk has resumed
  * @devt: its number, or BF_ANY_DISK
@@ -88,10 +88,28 @@ void bf_disk_table_changed(dev_t devt)
 	rcu_read_unlock();
 }
 
+static void raise_now(struct bf_disk *disk, u32 reason)
+{
+	rcu_read_lock();
+	bf_raise_disk(disk, reason);
+	rcu_read_unlock();
+}
+
 static void disk_free(struct bf_disk *disk)
 {
 	bf_inflight_free(disk->inflight);
 	kfree(disk);
+}
+
+static bool is_mapped(const struct bf_device *device)
+{
+	return !strncmp(device->disk->disk_name, "dm-", 3);
+}
+
+/* What is seen by its bios, and what the uevents tell something of. */
+static bool needs_bios(const struct bf_device *device, enum bf_disk_kind kind)
+{
+	return kind != BF_DISK_MQ || is_mapped(device);
 }
 
 static struct bf_disk *disk_alloc(const struct bf_device *device,
@@ -108,8 +126,8 @@ static struct bf_disk *disk_alloc(const struct bf_device *device,
 	disk->kind = kind;
 	disk->devt = disk_devt(device->disk);
 	disk->commands = bf_device_commands(device);
-	disk->is_mapped = kind == BF_DISK_BIO &&
-			  !strncmp(device->disk->disk_name, "dm-", 3);
+	disk->is_mapped = is_mapped(device);
+	disk->watches_bios = needs_bios(device, kind);
 	INIT_LIST_HEAD(&disk->trackers);
 	if (kind == BF_DISK_NVME_HEAD)
 		bf_alias_parse_head(device->disk->disk_name,
@@ -206,21 +224,21 @@ static int watch(const struct bf_device *device, enum bf_disk_kind kind,
 
 	if (ret)
 		return ret;
-	if (kind != BF_DISK_MQ)
+	if (needs_bios(device, kind))
 		ret = watch_bios(extack);
 	if (ret) {
 		unwatch_all();
 		return ret;
 	}
 	nr_watching++;
-	nr_watching_bios += kind != BF_DISK_MQ;
+	nr_watching_bios += needs_bios(device, kind);
 	return 0;
 }
 
-static void unwatch(enum bf_disk_kind kind)
+static void unwatch(bool bios)
 {
 	nr_watching--;
-	if (kind != BF_DISK_MQ) {
+	if (bios) {
 		nr_watching_bios--;
 		unwatch_bios();
 	}
@@ -265,7 +283,7 @@ int bf_disk_attach(struct bf_tracker *tracker, const struct bf_device *device,
 		return ret;
 	disk = disk_get(device, kind);
 	if (IS_ERR(disk)) {
-		unwatch(kind);
+		unwatch(needs_bios(device, kind));
 		return PTR_ERR(disk);
 	}
 	tracker->disk = disk;
@@ -274,6 +292,37 @@ int bf_disk_attach(struct bf_tracker *tracker, const struct bf_device *device,
 	if (ret)
 		bf_disk_detach(tracker);
 	return ret;
+}
+
+/**
+ * bf_disk_check() - is a tracked disk still seen as it was?
+ * @disk: the disk
+ * @device: what it is now
+ *
+ * An md array may have been reshaped to a level that hides its bios; a path of an
+ * NVMe head may have found no memory for its alias. The reason is raised after
+ * the path is known: what it completed before is then covered by a resync that
+ * begins later.
+ *
+ * Context: Process, may sleep, under bf_control_mutex, before a swap.
+ * Return: 0 or -ENOMEM.
+ */
+int bf_disk_check(struct bf_disk *disk, const struct bf_device *device)
+{
+	enum bf_disk_kind kind;
+	int ret = bf_kind_of(device, &kind, NULL);
+
+	if (ret == -ENOMEM)
+		return ret;
+	if (READ_ONCE(disk->blind)) {
+		WRITE_ONCE(disk->blind, false);
+		if (bf_alias_add_all(disk, device))
+			WRITE_ONCE(disk->blind, true);
+		raise_now(disk, BLKFERRY_REASON_UNSEEN);
+	}
+	if (ret || kind != disk->kind)
+		raise_now(disk, BLKFERRY_REASON_UNSEEN);
+	return 0;
 }
 
 /**
@@ -288,7 +337,7 @@ int bf_disk_attach(struct bf_tracker *tracker, const struct bf_device *device,
 void bf_disk_detach(struct bf_tracker *tracker)
 {
 	struct bf_disk *disk = tracker->disk;
-	enum bf_disk_kind kind = disk->kind;
+	bool bios = disk->watches_bios;
 
 	lockdep_assert_held(&bf_control_mutex);
 	list_del_rcu(&tracker->disk_node);
@@ -298,9 +347,10 @@ void bf_disk_detach(struct bf_tracker *tracker)
 	} else {
 		disk = NULL;
 	}
-	unwatch(kind);
+	unwatch(bios);
 	synchronize_rcu_expedited();
 	if (disk) {
+		bf_doubts_drop(disk);
 		blk_put_queue(disk->queue);
 		disk_free(disk);
 	}

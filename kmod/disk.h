@@ -44,7 +44,10 @@ struct bf_disk {
 	enum bf_disk_kind kind;
 	enum bf_command_set commands;
 	int nvme_subsystem, nvme_head;	/* for BF_DISK_NVME_HEAD */
-	bool is_mapped;			/* dm, bio-based: its table may change */
+	bool is_mapped;			/* dm: its table may change */
+	bool watches_bios;		/* or uevents, which go together */
+	bool blind;			/* a path may have been missed: alias.c */
+	bool doubts_chains;		/* more than doubt.c can remember */
 	dev_t devt;			/* of the whole disk now on the queue */
 	bool gone;			/* set by the class interface */
 };
@@ -58,6 +61,7 @@ extern struct hlist_head bf_disks[1 << BF_DISK_HASH_BITS];
 int bf_disk_attach(struct bf_tracker *tracker, const struct bf_device *device,
 		   struct netlink_ext_ack *extack);
 void bf_disk_detach(struct bf_tracker *tracker);
+int bf_disk_check(struct bf_disk *disk, const struct bf_device *device);
 void bf_disk_gone(dev_t devt);
 void bf_disk_raise_all(u32 reason);
 

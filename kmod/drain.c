@@ -14,6 +14,7 @@
 #include "events.h"
 #include "fault.h"
 #include "mistakes.h"
+#include "uevents.h"
 #include "walk.h"
 
 /* Whoever gets the map ends the generation; everybody else gets NULL. */
@@ -38,32 +39,36 @@ static void drain_let_go(struct bf_drain *drain, struct bf_dirtymap *map)
 	tracker->drain = NULL;
 }
 
+/* What came back had been written: what is there now is not merely carried. */
+static void drain_came_back(struct bf_drain *drain, struct bf_dirtymap *map)
+{
+	drain->tracker->carried_blocks = 0;
+	drain_let_go(drain, map);
+}
+
 /*
  * Merge back what is uncommitted. Takes long for a large generation, so not
  * under bf_control_mutex: while tracker->drain is set nobody swaps the active
  * map or frees the tracker.
  */
-static bool drain_return(struct bf_drain *drain)
+static void drain_return(struct bf_drain *drain, struct bf_dirtymap *map)
 {
-	struct bf_dirtymap *map = drain_take_map(drain);
-
-	if (!map)
-		return false;
 	if (bf_makes(LOSE_RETURNED))
 		bf_map_clear(map);
 	bf_map_merge(bf_tracker_map(drain->tracker), map, drain->low_block);
 	mutex_lock(&bf_control_mutex);
-	drain_let_go(drain, map);
+	drain_came_back(drain, map);
 	bf_events_send(drain->tracker, BLKFERRY_EVENT_DRAIN_RETURNED);
 	mutex_unlock(&bf_control_mutex);
-	return true;
 }
 
 static int drain_release(struct inode *inode, struct file *file)
 {
 	struct bf_drain *drain = file->private_data;
+	struct bf_dirtymap *map = drain_take_map(drain);
 
-	drain_return(drain);
+	if (map)
+		drain_return(drain, map);
 	mutex_destroy(&drain->lock);
 	kfree(drain);
 	return 0;
@@ -144,6 +149,16 @@ static void begin_settle(struct bf_begin *begin)
 		drain->raised[i] = atomic64_read(&tracker->raised[i]);
 }
 
+static bool is_any_mapped(const struct bf_begin *begins, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (begins[i].tracker->disk->is_mapped)
+			return true;
+	return false;
+}
+
 /**
  * bf_drain_begin() - swap the maps of trackers, all or none
  * @begins: the trackers; the rest is filled in
@@ -175,6 +190,9 @@ int bf_drain_begin(struct bf_begin *begins, unsigned int nr,
 	for (i = 0; i < nr; i++)
 		begin_swap(&begins[i]);
 	synchronize_rcu_expedited();
+	/* A table that was resumed before is told of with this generation. */
+	if (is_any_mapped(begins, nr))
+		bf_uevents_flush();
 	for (i = 0; i < nr; i++)
 		begin_settle(&begins[i]);
 	return 0;
@@ -213,7 +231,7 @@ void bf_drain_cancel(struct bf_begin *begins, unsigned int nr)
 
 		if (map) {
 			bf_map_merge(bf_tracker_map(drain->tracker), map, 0);
-			drain_let_go(drain, map);
+			drain_came_back(drain, map);
 		}
 		put_unused_fd(begins[i].fd);
 		fput(begins[i].file);	/* released later, with nothing to do */
@@ -430,10 +448,13 @@ int bf_drain_abort(struct bf_drain *drain, u64 generation,
 		   struct netlink_ext_ack *extack)
 {
 	int ret = bf_drain_lock(drain, generation, extack);
+	struct bf_dirtymap *map;
 
 	if (ret)
 		return ret;
+	map = drain->map;
+	drain->map = NULL;
 	bf_drain_unlock(drain);
-	drain_return(drain);	/* nothing, if a release was faster */
+	drain_return(drain, map);
 	return 0;
 }

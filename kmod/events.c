@@ -5,6 +5,7 @@
  */
 #include <linux/bitops.h>
 
+#include "compat/compat.h"
 #include "events.h"
 #include "fault.h"
 #include "reply.h"
@@ -97,7 +98,7 @@ void bf_events_module_exit(void)
  */
 void bf_events_init(struct bf_tracker *tracker)
 {
-	init_irq_work(&tracker->kick, kick);
+	tracker->kick = BF_IRQ_WORK_HARD(kick);
 	INIT_WORK(&tracker->work, work);
 }
 
@@ -110,6 +111,9 @@ void bf_events_init(struct bf_tracker *tracker)
 void bf_events_stop(struct bf_tracker *tracker)
 {
 	irq_work_sync(&tracker->kick);
+	/* There the core looks at one after it has said that it is idle. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		synchronize_rcu_expedited();
 	cancel_work_sync(&tracker->work);
 }
 

@@ -353,7 +353,7 @@ static int check_granularity(const struct bf_device *device, u32 bytes,
 		NL_SET_ERR_MSG(extack, "GRANULARITY must be a power of two from 4 KiB to 64 MiB");
 		return -EINVAL;
 	}
-	if (device->nr_sectors / leaf_sectors >= BLKFERRY_LEAVES_MAX) {
+	if ((device->nr_sectors - 1) / leaf_sectors >= BLKFERRY_LEAVES_MAX) {
 		NL_SET_ERR_MSG(extack, "the device is too large for this GRANULARITY: take a larger one or leave it out");
 		return -E2BIG;
 	}

@@ -7,6 +7,8 @@
  *	drain->lock		the generation behind one drain fd (drain.h)
  *	class and notifier locks of the kernel
  *	alias lock		paths of NVMe heads (alias.c)
+ *	listener_lock		the socket of uevents (uevents.c)
+ *	doubts_lock		raw, interrupts off (doubt.c)
  *	shard->lock		raw, interrupts off, in-flight table (inflight.c)
  *	reserve->lock		raw, interrupts off, taken by marks
  * Callbacks of the class interface run under the class's own mutex, which

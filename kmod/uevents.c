@@ -81,7 +81,7 @@ static void receive_all(char *message)
 	}
 }
 
-static void work(struct work_struct *work)
+static void read_all(void)
 {
 	char *message = bf_fault(BF_FAULT_UEVENT_MEMORY) ? NULL :
 			kmalloc(MESSAGE_MAX + 1, GFP_NOIO);
@@ -93,6 +93,11 @@ static void work(struct work_struct *work)
 		receive_all(message);
 	mutex_unlock(&listener_lock);
 	kfree(message);
+}
+
+static void work(struct work_struct *work)
+{
+	read_all();
 }
 
 static DECLARE_WORK(reader, work);
@@ -111,6 +116,7 @@ static void data_ready(struct sock *sk)
  */
 int bf_uevents_register(void)
 {
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	struct sockaddr_nl address = {
 		.nl_family = AF_NETLINK,
 		.nl_groups = GROUP_KERNEL,
@@ -127,9 +133,12 @@ int bf_uevents_register(void)
 	listener = new;
 	mutex_unlock(&listener_lock);
 	new->sk->sk_data_ready = data_ready;
+	new->sk->sk_error_report = data_ready;	/* one that got lost on its way */
 	WRITE_ONCE(new->sk->sk_rcvbuf, RECEIVE_BYTES);
 	ret = bf_fault(BF_FAULT_BIND_UEVENTS) ?:
-	      kernel_bind(new, (bf_sockaddr *)&address, sizeof(address));
+	      kernel_bind(new, (bf_sockaddr *)&address, sizeof(address)) ?:
+	      /* From then on nobody but the kernel can send to it. */
+	      kernel_connect(new, (bf_sockaddr *)&kernel, sizeof(kernel), 0);
 	if (ret)
 		bf_uevents_unregister();
 	return ret;
@@ -158,9 +167,12 @@ void bf_uevents_unregister(void)
 /**
  * bf_uevents_flush() - have done with what was told so far
  *
- * Context: Process, may sleep, under bf_control_mutex; registered.
+ * By the caller itself: a worker may have to wait for memory that a frozen
+ * filesystem keeps.
+ *
+ * Context: Process, may sleep, under bf_control_mutex.
  */
 void bf_uevents_flush(void)
 {
-	flush_work(&reader);
+	read_all();
 }

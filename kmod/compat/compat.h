@@ -9,6 +9,7 @@
 #include <linux/blkdev.h>
 #include <linux/blk-mq.h>
 #include <linux/device.h>
+#include <linux/irq_work.h>
 #include <linux/socket.h>
 #include <linux/slab.h>
 #include <scsi/scsi_cmnd.h>
@@ -84,6 +85,14 @@ static inline const u8 *bf_scsi_cdb(struct request *rq, unsigned int *cdb_bytes)
 	return scsi_req(rq)->cmd;
 #endif
 }
+
+/* In hard interrupts on PREEMPT_RT as well, where the kernel offers that. */
+#ifdef IRQ_WORK_INIT_HARD
+#define BF_IRQ_WORK_HARD(function) IRQ_WORK_INIT_HARD(function)
+#else
+#define BF_IRQ_WORK_HARD(function) \
+	(struct irq_work){ .func = (function) }
+#endif
 
 /* A cache of its own shows what is in it, and what leaked when it goes. */
 #ifdef HAVE_SLAB_NO_MERGE

@@ -189,9 +189,20 @@ another_table() {
 	dmsetup suspend lin
 	dmsetup reload lin --table "0 65536 linear $(realpath "$d1") 8192"
 	dmsetup resume lin
-	wait_until 10 table_counts 1
+	drained a "$disk" >/dev/null	# a generation that begins now is told
+	table_counts 1
 	ask_ok event 10000
 	[[ $reply = *"reason=7"* ]] || fail "$reply"
+}
+
+# Though it is seen by its requests.
+multipath_table() {
+	multipath_of_requests
+	track a "$disk"
+	dmsetup suspend mp
+	dmsetup resume mp
+	drained a "$disk" >/dev/null
+	table_counts 1
 }
 
 another_disks_table() {
@@ -234,5 +245,6 @@ run_case "chained writes leave the table" chained
 run_case "failed writes are marked and counted" failed
 run_case "more writes in flight than the table holds" too_many
 run_case "another mapping table raises a reason" another_table
+run_case "that of a request-based multipath does, too" multipath_table
 run_case "another disk's table does not" another_disks_table
 run_case "the disk below a dm disk" beneath

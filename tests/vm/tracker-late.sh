@@ -115,7 +115,7 @@ within_a_write() {
 within_one() {
 	start_consumer
 	cleanup_fn whatever consumer "untrack a"
-	wait_until 60 within_a_write "$1" "$2"
+	wait_until 120 within_a_write "$1" "$2"
 }
 
 one_after_the_other() {
