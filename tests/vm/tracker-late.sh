@@ -94,6 +94,24 @@ below_raid0() {
 	esac
 }
 
+# Said when they are handed on, and again when they have landed: a resync that
+# begins between the two would read too early.
+doubted_again_at_the_end() {
+	local said cleared
+	modprobe raid0
+	slow
+	local one=$disk
+	dm two "0 65536 linear $(realpath "$d1") 0"
+	array raid0 "$one" "$disk"
+	track a "$one"
+	under_way put "$disk" 0 8192
+	read -r said cleared < <(reason_of a unseen)
+	[ "$said" -ge 1 ] || fail "raised $said times"
+	busy || fail "it ended too early" || return 1
+	ended
+	[ "$(reason_of a unseen)" != "$said $cleared" ] || fail "said no more after that"
+}
+
 # --- a driver that takes off its bio what it has done -------------------------------
 
 # Nothing waits on brd, but a write takes its time: tracking begins while one
@@ -205,6 +223,8 @@ run_case "a write cloned by a disk above" a_clone
 run_case "a write that fails" a_write_that_fails
 run_case "a clone that fails is doubted" a_clone_that_fails
 run_case "writes handed on by md raid0 are marked, on 5.10 doubted" below_raid0
+[[ $(uname -r) != 5.10.* ]] ||
+	run_case "what was handed on is doubted when it has landed" doubted_again_at_the_end
 if ! is_old; then
 	run_case "writes to brd" one_after_the_other
 	run_case "clones to brd are marked or doubted" clones_of_them
