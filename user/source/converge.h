@@ -26,6 +26,10 @@ struct bf_converge {
 	uint64_t sample_ns, sample_bytes;
 };
 
+/* The choices that are left where passes do not get shorter. */
+#define BF_CONVERGE_ADVICE \
+	"more bandwidth (or a higher rate limit), a calmer load or a longer max-downtime help"
+
 enum bf_converging { BF_CONVERGING_UNKNOWN, BF_CONVERGING_YES, BF_CONVERGING_NO };
 
 struct bf_forecast {

@@ -41,7 +41,7 @@ static void tell_not_converging(struct bf_job *job)
 	dirty_rate = job->converge.dirty_rate;
 	link_rate = job->converge.link_rate;
 	pthread_mutex_unlock(&job->lock);
-	bf_warn("job %s does not converge: %s become dirty while the link carries %s; more bandwidth (or a higher rate limit), a calmer load or a longer max-downtime help",
+	bf_warn("job %s does not converge: %s become dirty while the link carries %s; " BF_CONVERGE_ADVICE,
 		job->config->name, bf_format_rate(dirty_rate, dirty),
 		bf_format_rate(link_rate, link));
 }

@@ -15,6 +15,7 @@
 
 #define TICK_MS 1000
 #define RATE_WEIGHT 0.3			/* of the newest second */
+#define ETA_MAX_NS 3e17			/* ten years */
 
 /* ---- samples ---- */
 
@@ -155,6 +156,15 @@ static void add_disks(const struct bf_job *job, json_t *status)
 	put(status, "unreadable_bytes", unreadable_bytes);
 }
 
+/* While hardly anything moves nobody can tell: a decade is no forecast. */
+static void add_eta(json_t *status, uint64_t left_bytes, double rate)
+{
+	double ns = rate > 0 ? left_bytes / rate * BF_NSEC_PER_SEC : ETA_MAX_NS;
+
+	if (ns < ETA_MAX_NS)
+		put(status, "eta_ns", (uint64_t)ns);
+}
+
 static void add_pass(const struct bf_job *job, json_t *status)
 {
 	const struct bf_session_progress *progress;
@@ -173,9 +183,8 @@ static void add_pass(const struct bf_job *job, json_t *status)
 	put(pass, "done_bytes", done);
 	put(pass, "running_ns", bf_now_ns() - job->pass_started_ns);
 	json_object_set_new(status, "pass", pass);
-	if (job->raw_rate >= 1 && planned >= done)
-		put(status, "eta_ns", (planned - done) / job->raw_rate *
-		    BF_NSEC_PER_SEC);
+	if (planned >= done)
+		add_eta(status, planned - done, job->raw_rate);
 }
 
 static void add_forecast(const struct bf_job *job, json_t *status)
@@ -196,6 +205,9 @@ static void add_forecast(const struct bf_job *job, json_t *status)
 	json_object_set_new(status, "converging",
 		forecast.converging == BF_CONVERGING_UNKNOWN ? json_null() :
 		json_boolean(forecast.converging == BF_CONVERGING_YES));
+	json_object_set_new(status, "advice",
+		forecast.converging == BF_CONVERGING_NO ?
+		json_string(BF_CONVERGE_ADVICE) : json_null());
 }
 
 static void add_reason(const struct bf_job *job, json_t *status)
