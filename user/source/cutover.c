@@ -224,7 +224,7 @@ static int sync_all(struct cutover *cutover, struct bf_error *err)
 				 err);
 
 	if (!ret)
-		ret = bf_raw_sync(&cutover->raw, err);
+		ret = bf_raw_sync(&cutover->raw, false, err);
 	return ret ? ret : one_pass(cutover->job, err);
 }
 
@@ -592,7 +592,7 @@ static int attempt(struct cutover *cutover, bool *done, struct bf_error *err)
 		ret = freeze(cutover, err);
 	/* What raw writers left in the page cache since the last time. */
 	if (!ret)
-		ret = bf_raw_sync(&cutover->raw, err);
+		ret = bf_raw_sync(&cutover->raw, true, err);
 	if (!ret)
 		ret = confirm(cutover, err);
 	return ret ? ret : bf_cutover_commit(cutover, done, err);

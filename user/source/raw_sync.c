@@ -9,12 +9,18 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool is_loop(const struct bf_holder_device *device)
+{
+	return !strncmp(device->name, "loop", 4);
+}
+
+/* What is no lower than one that stands on a disk may stand on it. */
 static uint32_t lowest_loop(const struct bf_holders *holders)
 {
 	uint32_t depth = UINT32_MAX;
 
 	for (size_t i = 0; i < holders->nr_devices; i++)
-		if (!strncmp(holders->devices[i].name, "loop", 4) &&
+		if (is_loop(&holders->devices[i]) &&
 		    holders->devices[i].depth &&
 		    holders->devices[i].depth < depth)
 			depth = holders->devices[i].depth;
@@ -41,19 +47,22 @@ static int open_node(const struct bf_holder_device *device, int *fd,
 int bf_raw_open(struct bf_raw_devices *raw, const struct bf_holders *holders,
 		struct bf_error *err)
 {
-	uint32_t below = lowest_loop(holders);
+	uint32_t loop_depth = lowest_loop(holders);
 	int ret = 0;
 
 	*raw = (struct bf_raw_devices){
-		.fds = calloc(holders->nr_devices + 1, sizeof(*raw->fds)),
+		.devices = calloc(holders->nr_devices + 1,
+				  sizeof(*raw->devices)),
 	};
-	if (!raw->fds)
+	if (!raw->devices)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM, "out of memory");
 	for (size_t i = 0; i < holders->nr_devices && !ret; i++) {
-		if (holders->devices[i].depth >= below)
-			continue;
-		ret = open_node(&holders->devices[i], &raw->fds[raw->nr], err);
-		if (!ret && raw->fds[raw->nr] >= 0)
+		const struct bf_holder_device *device = &holders->devices[i];
+		struct bf_raw_device *open = &raw->devices[raw->nr];
+
+		open->may_wait = is_loop(device) || device->depth >= loop_depth;
+		ret = open_node(device, &open->fd, err);
+		if (!ret && open->fd >= 0)
 			raw->nr++;
 	}
 	return ret;
@@ -62,15 +71,17 @@ int bf_raw_open(struct bf_raw_devices *raw, const struct bf_holders *holders,
 void bf_raw_close(struct bf_raw_devices *raw)
 {
 	while (raw->nr)
-		close(raw->fds[--raw->nr]);
-	free(raw->fds);
+		close(raw->devices[--raw->nr].fd);
+	free(raw->devices);
 	*raw = (struct bf_raw_devices){ 0 };
 }
 
-int bf_raw_sync(const struct bf_raw_devices *raw, struct bf_error *err)
+int bf_raw_sync(const struct bf_raw_devices *raw, bool frozen,
+		struct bf_error *err)
 {
 	for (size_t i = 0; i < raw->nr; i++)
-		if (fsync(raw->fds[i]))
+		if (!(frozen && raw->devices[i].may_wait) &&
+		    fsync(raw->devices[i].fd))
 			return bf_fail(err, BF_E_FREEZE, errno,
 				       "a disk of the job, or a device on it, cannot be synced: %s; look into the kernel log",
 				       strerror(errno));
