@@ -272,7 +272,7 @@ line_on_a_terminal() {
 lines_in_a_file() {
 	local lines
 	slow_copy sh -c 2>"$test_tmp/said"
-	! grep -q "$(printf '[\r\033]')" "$test_tmp/said"
+	! grep "$(printf '[\r\033]')" "$test_tmp/said" || fail "control characters in a file"
 	lines=$(grep -c 'pass 1 (full)' "$test_tmp/said")
 	[ "$lines" -ge 1 ] && [ "$lines" -le 2 ] || fail "$lines lines of one pass"
 }

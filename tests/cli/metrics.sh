@@ -96,7 +96,7 @@ archive_has_no_secrets() {
 	tar -xzf "$test_tmp/secrets.tar.gz" -C "$test_tmp/unpacked"
 	[ "$(find "$test_tmp/unpacked" -name '*key' | wc -l)" -eq 2 ]
 	grep -q 'pre-freeze = (left out)' -r "$test_tmp/unpacked"
-	! grep -rE 'BEGIN.*PRIVATE|HUSH' "$test_tmp/unpacked"
+	! grep -rE 'BEGIN.*PRIVATE|HUSH' "$test_tmp/unpacked" || fail "secrets in the archive"
 }
 
 archive_replaces_nothing() {

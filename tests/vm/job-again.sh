@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2119
 # Policy: a job that is done runs again once its target was reopened by name,
 # and not before, when it leaves no tracker; a disk that is added to a job later
-# makes all of its disks be compared, once, after which they cut over together.
+# makes all of its disks be compared, once, after which they cut over together; one
+# that is taken out is not tracked any more.
 # VM: disks=virtio:48M+virtio:48M+virtio:32M+virtio:32M mem=640 in=full limit=600 kernels=6.1 modules=ext4+loop tools=mkfs.ext4+wipefs+fsfreeze+jq+mountpoint+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
@@ -59,5 +60,23 @@ disk_added_later() {
 	eq "$(reported '.cutover.filesystems | length')" 2 "frozen filesystems"
 }
 
+disk_taken_out() {
+	begin_case
+	wipefs -qa "$d2" "$d3"
+	start_receiver
+	write_job
+	add_disk "$d2" "$d3"
+	start_job
+	wait_ready
+	kill -TERM "$(job_pid)"
+	wait "$(job_pid)"
+	sed -i '/^\[disk more\]/,$d' "$job_dir/move.conf"
+	start_job
+	wait_ready
+	eq "$(blkferry stats --json | jq -r '.trackers[].name')" move:disk trackers
+	moved --then thaw
+}
+
 run_case "a job that is done runs again once its target is reopened" runs_again
 run_case "a disk is added to a job later" disk_added_later
+run_case "a disk is taken out of a job" disk_taken_out
