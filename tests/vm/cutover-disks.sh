@@ -40,10 +40,8 @@ detach() {
 # The array's superblocks, behind its data, are written when it falls idle.
 same_data() {
 	local to=$((81 << 20))
-	cmp -n $to <(dd if="$d0" bs=1M iflag=direct status=none) \
-		<(dd if="$d1" bs=1M iflag=direct status=none)
-	cmp -n $((array_mib << 20)) <(dd if="$second" bs=1M iflag=direct status=none) \
-		"$job_dir/second.copy"
+	same_bytes "$d0" "$d1" $to
+	same_bytes "$second" "$job_dir/second.copy" $((array_mib << 20))
 }
 
 one_window() {

@@ -67,8 +67,7 @@ moved_itself() {
 	cut_over --then hold
 	eq "$(reported .cutover.state)" cut-over state
 	eq "$(reported '.cutover.confirm[0].blocks')" 0 "blocks of the last generation"
-	cmp <(dd if=/dev/vg/data bs=1M iflag=direct status=none) \
-		<(dd if="$d1" bs=1M count=64 iflag=direct status=none)
+	same_bytes /dev/vg/data "$d1" $((64 << 20))
 	wait "$(job_pid)"
 	blkferry thaw move
 	is_thawed "$job_dir/data.mnt"

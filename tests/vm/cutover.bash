@@ -190,9 +190,19 @@ cut_over() {
 
 reported() { jq -r "$1" "$job_dir/report"; }
 
-# Past the page caches: a mounted filesystem keeps blocks there that it has made
-# up and not written, such as the bitmaps of groups that were never used.
-same_disks() {
-	cmp <(dd if="$d0" bs=1M iflag=direct status=none) \
-		<(dd if="$d1" bs=1M iflag=direct status=none)
+# same_bytes A B [COUNT]: devices past the page caches: a mounted filesystem keeps
+# blocks there that it has made up and not written, such as the bitmaps of groups
+# that were never used. By a shell of its own, with which both readers end.
+same_bytes() {
+	# shellcheck disable=SC2016  # for that shell
+	bash -c 'bytes() {
+			if [ -b "$1" ]; then
+				dd if="$1" bs=1M iflag=direct status=none
+			else
+				cat "$1"
+			fi
+		}
+		cmp ${3:+-n "$3"} <(bytes "$1") <(bytes "$2")' same_bytes "$@"
 }
+
+same_disks() { same_bytes "$d0" "$d1"; }

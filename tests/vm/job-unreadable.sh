@@ -45,7 +45,7 @@ bad_disk() {
 	write_job "$@"
 }
 
-target_is() { cmp -n $((size_mib << 20)) "$job_dir/$1" <(dd if="$d1" bs=1M iflag=direct status=none); }
+target_is() { same_bytes "$job_dir/$1" "$d1" $((size_mib << 20)); }
 
 unreadable() { figure '.disks[0].unreadable_bytes'; }
 
