@@ -108,11 +108,22 @@ static bool end_is_hidden(struct bio *bio)
 	return BF_CHAINED_BIO_HIDES && bio->bi_end_io == chain_end;
 }
 
+/*
+ * The bio with which a chain ends, as far as it is made yet. What a bio is chained
+ * to lives until it has ended.
+ */
+static const struct bio *last_of(struct bio *bio)
+{
+	while (end_is_hidden(bio))
+		bio = bio->bi_private;
+	return bio;
+}
+
 static void add_child(struct bf_disk *disk, struct bio *bio,
 		      const struct bf_range *range)
 {
 	if (!bf_inflight_add_child(disk->inflight, bio->bi_private, range))
-		bf_doubt(disk, bio->bi_private);
+		bf_doubt(disk, last_of(bio));
 }
 
 /* What is chained to this one ends when the one ends that this is chained to. */
@@ -154,7 +165,7 @@ static noinline void submitted(struct bf_disk *disk, struct bio *bio)
 		return;
 	}
 	if (has_older_children(disk, bio))
-		bf_doubt(disk, bio);
+		bf_doubt(disk, last_of(bio));
 	if (end_is_hidden(bio))
 		hand_children_on(disk, bio);
 	if (!change.range.nr_sectors)
@@ -196,6 +207,9 @@ static void bio_queued(void *data, BF_BIO_QUEUE_ARG struct bio *bio)
 	if (!is_change(bio))
 		return;
 	rcu_read_lock_sched_notrace();
+	/* It was the last one, and has been chained to another since. */
+	if (end_is_hidden(bio))
+		bf_doubts_hand_on(bio, last_of(bio));
 	disk = bf_disk_find(bf_bio_queue(bio));
 	if (disk && disk->inflight && !write_submitted(disk, bio))
 		submitted(disk, bio);
@@ -219,7 +233,7 @@ static void bio_remapped(void *data, BF_BIO_QUEUE_ARG struct bio *bio,
 	rcu_read_lock_sched_notrace();
 	disk = bf_disk_find(bf_bio_queue(bio));
 	if (disk && disk->inflight)
-		bf_doubt(disk, bio->bi_private);
+		bf_doubt(disk, last_of(bio));
 	rcu_read_unlock_sched_notrace();
 }
 

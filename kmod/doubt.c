@@ -66,6 +66,25 @@ void bf_doubt(struct bf_disk *disk, const void *last)
 }
 
 /**
+ * bf_doubts_move() - the doubts on one bio are those on another
+ * @from: a bio whose end will not be seen
+ * @to: the one with which its chain ends
+ *
+ * Context: Any, in an RCU read section.
+ */
+void bf_doubts_move(const void *from, const void *to)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	raw_spin_lock_irqsave(&doubts_lock, flags);
+	for (i = 0; i < bf_nr_doubts; i++)
+		if (doubts[i].last == from)
+			doubts[i].last = to;
+	raw_spin_unlock_irqrestore(&doubts_lock, flags);
+}
+
+/**
  * bf_doubts_resolve() - raise the reason for what has landed with a bio
  * @bio: the bio, which has ended
  *

@@ -16,8 +16,22 @@ struct bf_disk;
 extern unsigned int bf_nr_doubts;	/* read without a lock, see bf_doubts_end() */
 
 void bf_doubt(struct bf_disk *disk, const void *last);
+void bf_doubts_move(const void *from, const void *to);
 void bf_doubts_resolve(const void *bio);
 void bf_doubts_drop(const struct bf_disk *disk);
+
+/**
+ * bf_doubts_hand_on() - a bio turns out to be chained to another
+ * @from: its address
+ * @to: the bio with which the chain ends now, which has not ended
+ *
+ * Context: Any, in an RCU read section.
+ */
+static __always_inline void bf_doubts_hand_on(const void *from, const void *to)
+{
+	if (unlikely(READ_ONCE(bf_nr_doubts)))
+		bf_doubts_move(from, to);
+}
 
 /**
  * bf_doubts_end() - a bio has ended

@@ -70,11 +70,13 @@ if [ "${BLKFERRY_POINTS:-}" = all ]; then
 	run_case "the receiver dies at target-digest" receiver_dies_at target-digest resync
 else
 	RANDOM=$seed
-	for _ in 1 2; do
+	for _ in 1 2 3; do
 		point=${source_points[RANDOM % ${#source_points[@]}]}
 		phase=${phases[RANDOM % 3]}
 		run_case "seed $seed: killed at $point, $phase" source_lives "$point" "$phase"
 	done
-	point=${target_points[RANDOM % ${#target_points[@]}]}
-	run_case "seed $seed: the receiver dies at $point" receiver_dies_at "$point" full
+	for _ in 1 2; do
+		point=${target_points[RANDOM % ${#target_points[@]}]}
+		run_case "seed $seed: the receiver dies at $point" receiver_dies_at "$point" full
+	done
 fi
