@@ -11,7 +11,8 @@ PREFIX ?= /usr/local
 Q := $(if $(V),,@)
 
 PKGS := libnl-genl-3.0 liburing libzstd openssl blkid jansson libxxhash popt \
-	smartcols mount libsystemd ini_config libmicrohttpd ncursesw libarchive
+	smartcols mount libsystemd ini_config libmicrohttpd ncursesw libarchive \
+	libkmod
 USER_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror \
 	-Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wpointer-arith \
 	-Wno-unused-parameter -fno-strict-aliasing -fstack-protector-strong \

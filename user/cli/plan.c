@@ -123,7 +123,8 @@ static int run(const struct cli *cli, struct bf_error *err)
 		snprintf(config.override, sizeof(config.override), "%s",
 			 override_given);
 	if (!ret)
-		ret = bf_plan_make(&plan, &config, !fast_given, err);
+		ret = bf_plan_make(&plan, &config, fast_given ?
+				   BF_PLAN_START : BF_PLAN_MEASURE, err);
 	if (!ret) {
 		bool stands = bf_plan_refuse(&plan, &critical);
 

@@ -60,6 +60,16 @@ int bf_sysfs_each(const char *folder,
 	return ret;
 }
 
+static int is_one(void *context, const char *name) { return 1; }
+
+bool bf_sysfs_has_holders(const char *sys, const char *name)
+{
+	char path[SYSFS_PATH_BYTES];
+
+	snprintf(path, sizeof(path), "%s/class/block/%s/holders", sys, name);
+	return bf_sysfs_each(path, is_one, NULL);
+}
+
 struct bf_holder_device *bf_holders_device(const struct bf_holders *holders,
 					   dev_t dev)
 {

@@ -30,6 +30,8 @@ int bf_holders_check_members(struct bf_holders *holders, const char *sys,
 bool bf_sysfs_read(const char *sys, const char *name, const char *attribute,
 		   char *text, size_t bytes);
 bool bf_sysfs_dev(const char *sys, const char *name, dev_t *dev);
+/* Does another device stand on it? */
+bool bf_sysfs_has_holders(const char *sys, const char *name);
 /* Calls @each for every entry of @folder until one returns an error. */
 int bf_sysfs_each(const char *folder,
 		  int (*each)(void *context, const char *name), void *context);

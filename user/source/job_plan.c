@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
@@ -104,11 +105,20 @@ static void tell_findings(const struct bf_plan *plan)
 				word(row, "check"));
 }
 
+static bool is_first_time(const struct bf_job *job)
+{
+	char path[BF_PATH_BYTES];
+
+	bf_job_record_path(job->options->records_dir, job->config->name, path);
+	return access(path, F_OK);
+}
+
 /* What takes long is left to `blkferry plan`. */
 static int check_plan(struct bf_job *job, struct bf_error *err)
 {
 	struct bf_plan plan;
-	int ret = bf_plan_make(&plan, job->config, false, err);
+	int ret = bf_plan_make(&plan, job->config, is_first_time(job) ?
+			       BF_PLAN_FIRST : BF_PLAN_START, err);
 
 	if (!ret) {
 		tell_findings(&plan);

@@ -27,8 +27,8 @@ static const char *const severities[] = {
 /* Every check that can be critical, so that an override can be told from a
  * slip of the pen. */
 static const char *const critical_checks[] = {
-	"module-missing", "module-unsigned",
-	"target-too-small", "cluster-filesystem", "spans-outside",
+	"module-missing", "module-unsigned", "module-key",
+	"target-too-small", "target-inside", "cluster-filesystem", "spans-outside",
 	"external-journal", "covered-mount", "untrackable",
 };
 
@@ -132,7 +132,7 @@ static int open_disks(struct bf_plan *plan, struct bf_error *err)
 }
 
 int bf_plan_make(struct bf_plan *plan, const struct bf_job_config *config,
-		 bool measure, struct bf_error *err)
+		 enum bf_plan_depth depth, struct bf_error *err)
 {
 	int ret;
 
@@ -148,12 +148,16 @@ int bf_plan_make(struct bf_plan *plan, const struct bf_job_config *config,
 		return ret;
 	bf_plan_machine(plan, "");
 	/* Before the disks: they are compared with the targets that it found. */
-	if (measure)
+	if (depth == BF_PLAN_MEASURE)
 		bf_plan_rates(plan, "");
-	bf_plan_disks(plan, "", measure);
+	bf_plan_local(plan);
+	bf_plan_disks(plan, "", depth == BF_PLAN_MEASURE);
 	bf_plan_outside(plan, "");
-	if (bf_holders_have_root(&plan->holders))
-		bf_plan_boot(plan, "", measure);
+	if (bf_holders_have_root(&plan->holders)) {
+		bf_plan_boot(plan, "");
+		if (depth >= BF_PLAN_FIRST)
+			bf_plan_initramfs(plan, "");
+	}
 	return bf_plan_override(plan, config->override, err);
 }
 
@@ -225,11 +229,13 @@ static enum bf_code code_of(const char *check)
 	} codes[] = {
 		{ "module-missing", BF_E_NO_MODULE },
 		{ "module-unsigned", BF_E_NO_MODULE },
+		{ "module-key", BF_E_NO_MODULE },
 		{ "spans-outside", BF_E_UNTRACKABLE },
 		{ "external-journal", BF_E_UNTRACKABLE },
 		{ "covered-mount", BF_E_UNTRACKABLE },
 		{ "untrackable", BF_E_UNTRACKABLE },
 		{ "target-too-small", BF_E_TOO_SMALL },
+		{ "target-inside", BF_E_IN_USE },
 	};
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)

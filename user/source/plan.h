@@ -45,15 +45,21 @@ struct bf_plan {
 
 /* ---- plan.c ---- */
 
+/* What is looked at; each includes what stands before it. */
+enum bf_plan_depth {
+	BF_PLAN_START,		/* what takes no time: whenever a job starts */
+	BF_PLAN_FIRST,		/* the initramfs, some seconds: the first time */
+	BF_PLAN_MEASURE,	/* rates and the receiver: on request */
+};
+
 /*
  * bf_plan_make - look at everything
- * @measure: rates, receiver and initramfs too, which takes some seconds
  *
  * Return: 0 whatever was found, or a negative errno when not even looking was
  * possible. Free @plan in either case.
  */
 int bf_plan_make(struct bf_plan *plan, const struct bf_job_config *config,
-		 bool measure, struct bf_error *err);
+		 enum bf_plan_depth depth, struct bf_error *err);
 void bf_plan_free(struct bf_plan *plan);
 /* Marks what config->override names; error if it names no check. */
 int bf_plan_override(struct bf_plan *plan, const char *names,
@@ -69,16 +75,21 @@ void bf_plan_add(struct bf_plan *plan, enum bf_severity severity,
 
 /* ---- the groups of checks; @root goes before every path, "" but in tests ---- */
 
-/* plan_machine.c: kernel, module, signature, memory. */
+/* plan_machine.c: kernel, module, memory. */
 void bf_plan_machine(struct bf_plan *plan, const char *root);
+/* plan_signature.c: would this kernel take the module at @path (under @root)? */
+void bf_plan_signature(struct bf_plan *plan, const char *root, const char *path);
 /* plan_disks.c: content, use, sizes, who else could write. */
 /* @ask: the module, too, whether it would track them. */
 void bf_plan_disks(struct bf_plan *plan, const char *root, bool ask);
+/* plan_local.c: targets on this machine. Before the disks, for their sizes. */
+void bf_plan_local(struct bf_plan *plan);
 /* plan_outside.c: what the job leaves behind. */
 void bf_plan_outside(struct bf_plan *plan, const char *root);
 /* plan_boot.c: what would keep a copy of the root disk from booting elsewhere. */
-/* @drivers: list those in the initramfs too, which takes seconds. */
-void bf_plan_boot(struct bf_plan *plan, const char *root, bool drivers);
+void bf_plan_boot(struct bf_plan *plan, const char *root);
+/* plan_initramfs.c: the drivers that it would need there. */
+void bf_plan_initramfs(struct bf_plan *plan, const char *root);
 /* plan_rates.c: measured and predicted. */
 void bf_plan_rates(struct bf_plan *plan, const char *root);
 

@@ -5,16 +5,11 @@
  */
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "source/holders_steps.h"
 #include "source/plan.h"
 
 #define PATH_BYTES 512
@@ -24,7 +19,7 @@ struct line_check {
 	struct bf_plan *plan;
 	const char *path;		/* as a person knows it */
 	unsigned int number;
-	unsigned int hits;
+	unsigned int hits;		/* what was told of this file: bits or a count */
 };
 
 static void each_line(struct bf_plan *plan, const char *root, const char *path,
@@ -64,109 +59,81 @@ static bool is_volatile_name(const char *name)
 	return false;
 }
 
-static void look_at_fstab(struct line_check *check, char *line)
+/* A row for a device by such a name on this line; what it is to the system. */
+static void check_name(struct line_check *check, const char *finding,
+		       const char *device, const char *what)
 {
-	char subject[PATH_BYTES], device[128] = "", where[128] = "";
+	char subject[PATH_BYTES];
 
-	if (sscanf(line, "%127s %127s", device, where) < 1 ||
-	    !is_volatile_name(device))
+	if (!is_volatile_name(device))
 		return;
 	snprintf(subject, sizeof(subject), "%s:%u", check->path, check->number);
-	bf_plan_add(check->plan, BF_SEVERITY_WARNING, "fstab-device-name",
-		    subject, "write UUID=... in its place, as `blkid` prints it",
+	bf_plan_add(check->plan, BF_SEVERITY_WARNING, finding, subject,
+		    "write UUID=... in its place, as `blkid` prints it",
 		    "%s is named %s, a name that other hardware gives to another disk",
-		    *where ? where : "a filesystem", device);
+		    what, device);
+}
+
+static void look_at_fstab(struct line_check *check, char *line)
+{
+	char device[128] = "", where[128] = "";
+
+	if (sscanf(line, "%127s %127s", device, where) >= 1)
+		check_name(check, "fstab-device-name", device,
+			   *where ? where : "a filesystem");
+}
+
+/* NAME DEVICE KEY OPTIONS: see crypttab(5). */
+static void look_at_crypttab(struct line_check *check, char *line)
+{
+	char name[64] = "", device[128] = "", what[96];
+
+	if (sscanf(line, "%63s %127s", name, device) != 2)
+		return;
+	snprintf(what, sizeof(what), "what unlocks as %s", name);
+	check_name(check, "crypttab-device-name", device, what);
+}
+
+/* Of initramfs-tools: RESUME=DEVICE, auto or none. */
+static void look_at_resume(struct line_check *check, char *line)
+{
+	char device[128] = "";
+
+	if (sscanf(line, " RESUME=%127s", device) == 1)
+		check_name(check, "resume-device-name", device,
+			   "the area to resume from");
+}
+
+/* The device of a word KEY=/dev/... on a kernel's command line. */
+static bool find_parameter(const char *line, const char *key, char device[128])
+{
+	for (const char *at = strstr(line, key); at; at = strstr(at + 1, key))
+		if (at == line || isspace((unsigned char)at[-1]) ||
+		    at[-1] == '"')
+			return sscanf(at + strlen(key), "%127[^ \t\"]",
+				      device) == 1;
+	return false;
 }
 
 /* Of the running kernel and of the boot loader's files alike. */
 static void look_at_cmdline(struct line_check *check, char *line)
 {
-	char name[128], *root = strstr(line, "root=/dev/");
+	static const char *const keys[] = { "root=", "resume=" };
 
-	if (!root || check->hits ||
-	    (root > line && !isspace((unsigned char)root[-1])) ||
-	    sscanf(root + 5, "%127s", name) != 1 || !is_volatile_name(name))
-		return;
-	check->hits++;
-	bf_plan_add(check->plan, BF_SEVERITY_WARNING, "boot-device-name",
-		    check->path, "remove GRUB_DISABLE_LINUX_UUID from /etc/default/grub and run update-grub, or write root=UUID=...",
-		    "the kernel is told root=%s, a name that other hardware gives to another disk",
-		    name);
-}
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		char device[128];
 
-/* ---- drivers in the initramfs ---- */
-
-static const struct {
-	const char *module, *what;
-} wanted[] = {
-	{ "virtio_blk", "virtio disks" },
-	{ "virtio_scsi", "virtio SCSI disks" },
-	{ "nvme", "NVMe disks" },
-	{ "sd_mod", "SCSI and SATA disks" },
-};
-
-#define NR_DRIVERS (sizeof(wanted) / sizeof(wanted[0]))
-
-/* A line that names a module's file, with "_" and "-" as the same letter. */
-static bool names_module(const char *line, const char *module)
-{
-	const char *at = strrchr(line, '/');
-	size_t i;
-
-	at = at ? at + 1 : line;
-	for (i = 0; module[i]; i++)
-		if ((at[i] == '-' ? '_' : at[i]) != module[i])
-			return false;
-	return !strncmp(at + i, ".ko", 3);
-}
-
-static void note_drivers(bool found[NR_DRIVERS], FILE *file)
-{
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
-
-	while (getline(&line, &size, file) > 0)
-		for (size_t i = 0; i < NR_DRIVERS; i++)
-			found[i] |= names_module(line, wanted[i].module);
-}
-
-static void check_drivers(struct bf_plan *plan, const char *root,
-			  const char *release)
-{
-	char path[PATH_BYTES], command[2 * PATH_BYTES];
-	bool found[NR_DRIVERS] = { false };
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/lib/modules/%s/modules.builtin", root,
-		 release);
-	file = fopen(path, "re");
-	if (file) {
-		note_drivers(found, file);
-		fclose(file);
+		if ((check->hits & 1u << i) ||
+		    !find_parameter(line, keys[i], device) ||
+		    !is_volatile_name(device))
+			continue;
+		check->hits |= 1u << i;
+		bf_plan_add(check->plan, BF_SEVERITY_WARNING,
+			    "boot-device-name", check->path,
+			    "remove GRUB_DISABLE_LINUX_UUID from /etc/default/grub, or write UUID=..., and run update-grub",
+			    "the kernel is told %s%s, a name that other hardware gives to another disk",
+			    keys[i], device);
 	}
-	snprintf(path, sizeof(path), "%s/boot/initrd.img-%s", root, release);
-	if (access(path, R_OK))
-		return;
-	/* The release is the kernel's own word: no quote in it. */
-	snprintf(command, sizeof(command),
-		 "lsinitramfs '%s' 2>/dev/null </dev/null", path);
-	file = popen(command, "re");
-	if (!file)
-		return;
-	note_drivers(found, file);
-	if (pclose(file)) {
-		bf_plan_add(plan, BF_SEVERITY_WARNING, "initramfs-unread", path,
-			    "lsinitramfs of it by hand, and look for virtio_blk, virtio_scsi, nvme and sd_mod",
-			    "its drivers could not be listed");
-		return;
-	}
-	for (size_t i = 0; i < NR_DRIVERS; i++)
-		if (!found[i])
-			bf_plan_add(plan, BF_SEVERITY_WARNING,
-				    "initramfs-driver", path,
-				    "MODULES=most in /etc/initramfs-tools/initramfs.conf, or the driver in /etc/initramfs-tools/modules, then update-initramfs -u",
-				    "it lacks %s: the copy will not find its root on %s",
-				    wanted[i].module, wanted[i].what);
 }
 
 /* ---- network, firmware, console ---- */
@@ -176,7 +143,9 @@ static void look_at_mac(struct line_check *check, char *line)
 	if (check->hits || (!strstr(line, "MACAddress=") &&
 			    !strstr(line, "ATTR{address}==") &&
 			    !strstr(line, "hwaddress ") &&
-			    !strstr(line, "mac-address=")))
+			    !strstr(line, "mac-address=") &&
+			    !strstr(line, "macaddress:") &&
+			    !strstr(line, "HWADDR=")))
 		return;
 	check->hits++;
 	bf_plan_add(check->plan, BF_SEVERITY_WARNING, "network-mac",
@@ -184,21 +153,64 @@ static void look_at_mac(struct line_check *check, char *line)
 		    "it names a network card by its hardware address, which another machine does not have");
 }
 
+/*
+ * "enp3s0", "ens18", "eno1", "wlp2s0" are made from where the card sits,
+ * "enx0011..." from its address (systemd.net-naming-scheme(7)); "br0", "bond0",
+ * "eth0" are not.
+ */
+static bool is_slot_name(const char *name)
+{
+	return (!strncmp(name, "en", 2) || !strncmp(name, "wl", 2) ||
+		!strncmp(name, "ib", 2)) &&
+	       name[2] && strchr("opsPcdabx", name[2]) &&
+	       isxdigit((unsigned char)name[3]);
+}
+
+static void check_interface(struct line_check *check, const char *name)
+{
+	if (!is_slot_name(name))
+		return;
+	bf_plan_add(check->plan, BF_SEVERITY_WARNING, "network-name",
+		    check->path, "on the new machine rename it there, or boot once with net.ifnames=0 and call it eth0",
+		    "it configures %s, a name made from the slot or the address of the card, which differ on other hardware",
+		    name);
+}
+
+/* interfaces(5) */
 static void look_at_interface(struct line_check *check, char *line)
 {
 	char word[32] = "", name[64] = "";
 
-	if (sscanf(line, "%31s %63s", word, name) != 2 ||
-	    strcmp(word, "iface") || !strcmp(name, "lo") ||
-	    !strncmp(name, "eth", 3))
-		return;
-	bf_plan_add(check->plan, BF_SEVERITY_WARNING, "network-name",
-		    check->path, "on the new machine rename it there, or boot once with net.ifnames=0 and call it eth0",
-		    "it configures %s, a name made from the slot of the card, which differs on other hardware",
-		    name);
+	if (sscanf(line, "%31s %63s", word, name) == 2 &&
+	    !strcmp(word, "iface"))
+		check_interface(check, name);
 }
 
-/* The files of a folder whose names end so. */
+/* systemd.network(5), NetworkManager's keyfile, ifcfg: KEY=NAME. */
+static void look_at_assignment(struct line_check *check, char *line)
+{
+	static const char *const keys[] = { " Name=%63s", " interface-name=%63s",
+					    " DEVICE=%63[^\"]",
+					    " DEVICE=\"%63[^\"]" };
+	char name[64];
+
+	look_at_mac(check, line);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (sscanf(line, keys[i], name) == 1)
+			check_interface(check, name);
+}
+
+/* netplan(5): "    enp3s0:" */
+static void look_at_netplan(struct line_check *check, char *line)
+{
+	char name[64] = "";
+
+	look_at_mac(check, line);
+	if (sscanf(line, " %63[^: ]:", name) == 1)
+		check_interface(check, name);
+}
+
+/* The files of a @folder, which ends in "/". */
 static void each_file(struct bf_plan *plan, const char *root, const char *folder,
 		      void (*look)(struct line_check *check, char *line))
 {
@@ -213,7 +225,7 @@ static void each_file(struct bf_plan *plan, const char *root, const char *folder
 
 		if (*entry->d_name == '.')
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		snprintf(path, sizeof(path), "%s%s", folder, entry->d_name);
 		each_line(plan, root, path, look);
 	}
 	if (dir)
@@ -247,21 +259,38 @@ static void check_console(struct bf_plan *plan, const char *root)
 			    "there is no serial console: on a machine without a screen add console=tty0 console=ttyS0 to the kernel's command line");
 }
 
-void bf_plan_boot(struct bf_plan *plan, const char *root, bool drivers)
-{
-	struct utsname kernel;
+/* A file to look at line by line; a folder of such files if it ends in "/". */
+static const struct {
+	const char *path;
+	void (*look)(struct line_check *check, char *line);
+} places[] = {
+	{ "/etc/fstab", look_at_fstab },
+	{ "/etc/crypttab", look_at_crypttab },
+	{ "/etc/initramfs-tools/conf.d/resume", look_at_resume },
+	{ "/proc/cmdline", look_at_cmdline },
+	{ "/etc/kernel/cmdline", look_at_cmdline },
+	{ "/boot/grub/grub.cfg", look_at_cmdline },
+	{ "/boot/grub2/grub.cfg", look_at_cmdline },
+	{ "/boot/loader/entries/", look_at_cmdline },
+	{ "/etc/network/interfaces", look_at_interface },
+	{ "/etc/network/interfaces.d/", look_at_interface },
+	{ "/etc/systemd/network/", look_at_assignment },
+	{ "/etc/udev/rules.d/", look_at_mac },
+	{ "/etc/NetworkManager/system-connections/", look_at_assignment },
+	{ "/etc/sysconfig/network-scripts/", look_at_assignment },
+	{ "/etc/netplan/", look_at_netplan },
+};
 
-	each_line(plan, root, "/etc/fstab", look_at_fstab);
-	each_line(plan, root, "/proc/cmdline", look_at_cmdline);
-	each_line(plan, root, "/boot/grub/grub.cfg", look_at_cmdline);
-	each_line(plan, root, "/etc/network/interfaces", look_at_interface);
-	each_file(plan, root, "/etc/network/interfaces.d", look_at_interface);
-	each_file(plan, root, "/etc/systemd/network", look_at_mac);
-	each_file(plan, root, "/etc/udev/rules.d", look_at_mac);
-	each_file(plan, root, "/etc/NetworkManager/system-connections",
-		  look_at_mac);
-	if (drivers && !uname(&kernel))
-		check_drivers(plan, root, kernel.release);
+void bf_plan_boot(struct bf_plan *plan, const char *root)
+{
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		const char *path = places[i].path;
+
+		if (path[strlen(path) - 1] == '/')
+			each_file(plan, root, path, places[i].look);
+		else
+			each_line(plan, root, path, places[i].look);
+	}
 	check_firmware(plan, root);
 	check_console(plan, root);
 }

@@ -79,19 +79,54 @@ static void check_cluster(struct bf_plan *plan, const char *name,
 				    type);
 }
 
-static void check_shared(struct bf_plan *plan, const struct bf_plan_disk *disk,
-			 const char *path)
+static const char *transport_of(const char *path)
 {
-	const char *transport = strstr(path, "/session") ? "iSCSI" :
-				strstr(path, "/rport-") ? "Fibre Channel" :
-				strstr(path, "/nvme-fabrics") ? "NVMe over a network" :
-				strstr(path, "/rbd") ? "RADOS" : NULL;
+	return strstr(path, "/session") ? "iSCSI" :
+	       strstr(path, "/rport-") ? "Fibre Channel" :
+	       strstr(path, "/nvme-fabrics") ? "NVMe over a network" :
+	       strstr(path, "/rbd") ? "RADOS" : NULL;
+}
 
-	if (transport)
+/* What a stack of devices (multipath, above all) stands on. */
+struct below {
+	char sys[256];
+	const char *transport;
+	unsigned int depth;
+};
+
+static int look_below(void *context, const char *name)
+{
+	struct below *below = context;
+	char link[512], path[PATH_MAX];
+
+	snprintf(link, sizeof(link), "%s/class/block/%.64s", below->sys, name);
+	if (!realpath(link, path))
+		return 0;
+	below->transport = transport_of(path);
+	if (below->transport || below->depth == BF_HOLDER_DEPTH_MAX)
+		return 1;
+	below->depth++;
+	snprintf(link, sizeof(link), "%s/class/block/%.64s/slaves", below->sys,
+		 name);
+	bf_sysfs_each(link, look_below, below);
+	below->depth--;
+	return below->transport != NULL;
+}
+
+static void check_shared(struct bf_plan *plan, const struct bf_plan_disk *disk,
+			 const char *root, const char *path)
+{
+	const char *name = strrchr(path, '/');
+	struct below below = { .transport = NULL };
+
+	snprintf(below.sys, sizeof(below.sys), "%.200s/sys", root);
+	if (name)
+		look_below(&below, name + 1);
+	if (below.transport)
 		bf_plan_add(plan, BF_SEVERITY_WARNING, "shared-disk",
 			    disk->name, "make sure that no other machine has it mounted or writes it, from now to the cutover",
 			    "it comes over %s: what another machine writes to it is not seen here",
-			    transport);
+			    below.transport);
 }
 
 /*
@@ -169,11 +204,11 @@ static void look_at_disk(struct bf_plan *plan, const struct bf_plan_disk *disk,
 	}
 	if (!sysfs_path(disk, root, path))
 		return;
-	check_shared(plan, disk, path);
+	check_shared(plan, disk, root, path);
 	check_coverage(plan, disk, path, ask);
 }
 
-static void add_use(struct bf_plan *plan)
+static void add_mounted(struct bf_plan *plan)
 {
 	const struct bf_holders *holders = &plan->holders;
 
@@ -184,11 +219,49 @@ static void add_use(struct bf_plan *plan)
 			    holders->filesystems[i].type,
 			    holders->filesystems[i].read_only ?
 			    "read-only, untouched" : "will be frozen");
-	for (size_t i = 0; i < holders->nr_devices; i++)
-		if (holders->devices[i].depth)
-			check_cluster(plan, holders->devices[i].label,
-				      holders->devices[i].type);
-	if (bf_holders_have_root(holders) && !plan->config->then_given)
+}
+
+static void add_device(struct bf_plan *plan, const struct bf_holder_device *device)
+{
+	if (!*device->type)
+		bf_plan_add(plan, BF_SEVERITY_INFO, "unmounted", device->label,
+			    NULL, "holds nothing that is known: copied as it is");
+	else if (!strcmp(device->type, "swap"))
+		bf_plan_add(plan, BF_SEVERITY_INFO, "swap-area", device->label,
+			    NULL, "holds swap: %s", plan->config->whole_disk ?
+			    "copied as it is" :
+			    "its header is copied, its content is not");
+	else
+		bf_plan_add(plan, BF_SEVERITY_INFO, "unmounted", device->label,
+			    NULL, "holds %s, which is not mounted: copied as it is",
+			    device->type);
+}
+
+/* Partitions and volumes; those that others stand on, and mounted ones, have
+ * rows of theirs. */
+static void add_unmounted(struct bf_plan *plan, const char *root)
+{
+	const struct bf_holders *holders = &plan->holders;
+	char sys[256];
+
+	snprintf(sys, sizeof(sys), "%.200s/sys", root);
+	for (size_t i = 0; i < holders->nr_devices; i++) {
+		const struct bf_holder_device *device = &holders->devices[i];
+
+		if (!device->depth)
+			continue;
+		check_cluster(plan, device->label, device->type);
+		if (!bf_sysfs_has_holders(sys, device->name) &&
+		    !bf_holders_filesystem(holders, device->dev))
+			add_device(plan, device);
+	}
+}
+
+static void add_use(struct bf_plan *plan, const char *root)
+{
+	add_mounted(plan);
+	add_unmounted(plan, root);
+	if (bf_holders_have_root(&plan->holders) && !plan->config->then_given)
 		bf_plan_add(plan, BF_SEVERITY_WARNING, "then-unnamed", "job",
 			    "then = poweroff (or hold, or thaw) in the job, or --then with the cutover",
 			    "the job holds the root filesystem and does not say what becomes of this machine after the cutover");
@@ -198,5 +271,5 @@ void bf_plan_disks(struct bf_plan *plan, const char *root, bool ask)
 {
 	for (uint32_t i = 0; i < plan->nr_disks; i++)
 		look_at_disk(plan, &plan->disks[i], root, ask);
-	add_use(plan);
+	add_use(plan, root);
 }

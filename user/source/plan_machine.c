@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Plan, machine: the running kernel, the module that it would load, whether it
- * would, and the memory that dirty maps can need flow in; findings flow out.
+ * Plan, machine: the running kernel, the module that it would load, and the
+ * memory that dirty maps can need flow in; findings flow out.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -18,7 +16,6 @@
 #include "source/plan.h"
 
 #define PATH_BYTES 512
-#define SIGNATURE_MARK "~Module signature appended~\n"
 /* Of the map that a drain owns and the one that fills meanwhile. */
 #define MAPS_AT_ONCE 2
 
@@ -48,59 +45,6 @@ static bool find_module(const char *root, const char *release,
 	return false;
 }
 
-/* Of a plain .ko: its last bytes say so. A packed one cannot be asked. */
-static bool is_unsigned(const char *path)
-{
-	const size_t bytes = sizeof(SIGNATURE_MARK) - 1;
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char mark[sizeof(SIGNATURE_MARK)];
-	struct stat status;
-
-	if (!strstr(path, ".ko") || strcmp(strstr(path, ".ko"), ".ko"))
-		return false;
-	if (fd < 0 || fstat(fd, &status) || status.st_size < (off_t)bytes)
-		return false;
-	return pread(fd, mark, bytes, status.st_size - bytes) !=
-	       (ssize_t)bytes || memcmp(mark, SIGNATURE_MARK, bytes);
-}
-
-static bool file_has(const char *root, const char *path, const char *word)
-{
-	char full[PATH_BYTES], text[256] = "";
-	_cleanup_close_ int fd = -1;
-	ssize_t n;
-
-	snprintf(full, sizeof(full), "%s%s", root, path);
-	fd = open(full, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	return strstr(text, word);
-}
-
-/* The kernel takes signed modules alone. */
-static bool signatures_enforced(const char *root)
-{
-	return file_has(root, "/sys/module/module/parameters/sig_enforce", "Y") ||
-	       file_has(root, "/sys/kernel/security/lockdown", "[integrity]") ||
-	       file_has(root, "/sys/kernel/security/lockdown", "[confidentiality]");
-}
-
-static void check_signature(struct bf_plan *plan, const char *root,
-			    const char *path)
-{
-	if (!signatures_enforced(root))
-		return;
-	if (is_unsigned(path))
-		bf_plan_add(plan, BF_SEVERITY_REFUSE, "module-unsigned",
-			    "machine", "sign it with a key that the firmware knows: blkferry-migration(7), SECURE BOOT",
-			    "this kernel loads signed modules only, and %s is not signed",
-			    path);
-	else
-		bf_plan_add(plan, BF_SEVERITY_WARNING, "module-key", "machine",
-			    "mokutil --test-key /var/lib/dkms/mok.pub; if it is not enrolled: mokutil --import /var/lib/dkms/mok.pub, and a reboot",
-			    "this kernel loads a module only if the firmware knows the key that signed it");
-}
-
 static void check_module(struct bf_plan *plan, const char *root,
 			 const char *release)
 {
@@ -113,7 +57,7 @@ static void check_module(struct bf_plan *plan, const char *root,
 	} else if (find_module(root, release, path)) {
 		bf_plan_add(plan, BF_SEVERITY_INFO, "module", "machine", NULL,
 			    "Linux %s, the module is installed", release);
-		check_signature(plan, root, path);
+		bf_plan_signature(plan, root, path);
 	} else {
 		bf_plan_add(plan, BF_SEVERITY_REFUSE, "module-missing",
 			    "machine", exists(root, headers) ?

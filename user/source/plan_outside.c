@@ -103,18 +103,6 @@ static void add_swap(struct outside *outside)
 	}
 }
 
-static int is_one(void *context, const char *name) { return 1; }
-
-/* What others stand on has a row of theirs. */
-static bool has_holders(const struct outside *outside, const char *name)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/sys/class/block/%.64s/holders",
-		 outside->root, name);
-	return bf_sysfs_each(path, is_one, NULL);
-}
-
 static int add_volume(void *context, const char *name)
 {
 	struct outside *outside = context;
@@ -122,9 +110,10 @@ static int add_volume(void *context, const char *name)
 	dev_t dev;
 
 	snprintf(sys, sizeof(sys), "%s/sys", outside->root);
+	/* What others stand on has a row of theirs. */
 	if ((strncmp(name, "dm-", 3) && strncmp(name, "md", 2)) ||
 	    !bf_sysfs_dev(sys, name, &dev) || is_ours(outside, dev) ||
-	    is_told(outside, dev) || has_holders(outside, name))
+	    is_told(outside, dev) || bf_sysfs_has_holders(sys, name))
 		return 0;
 	if (!bf_sysfs_read(sys, name, "dm/name", text, sizeof(text)))
 		snprintf(text, sizeof(text), "%.60s", name);
