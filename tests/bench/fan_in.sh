@@ -2,15 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a receiver spends on many sources beside one: its processor time for the
 # same blocks, sent by one generator, over 256 sessions in turn and over one, from
-# the moment when all are open until the last block is durable.
-# METRICS: fan_in_cpu_ratio
+# the moment when all are open until the last block is durable; and by how much
+# its own memory (the peak; pages of the targets' files are not its) is larger for
+# each job more.
+# METRICS: fan_in_cpu_ratio rss_mib_per_job
 # shellcheck source=tests/bench/bench.bash
 . "$(dirname "$0")/bench.bash"
 
 mib=${BENCH_MIB:-6144}		# 24 MiB a source: what follows the opening counts
 rounds=${BENCH_ROUNDS:-3}
 
-# receive_from NR: sets spent, the receiver's processor seconds.
+# peak_mib PID: of the memory that the process itself has.
+peak_mib() { awk '$1 == "VmHWM:" { print $2 / 1024 }' "/proc/$1/status"; }
+
+# receive_from NR: sets spent, the receiver's processor seconds, and held, MiB.
 receive_from() {
 	local i before targets=()
 	for ((i = 0; i < $1; i++)); do
@@ -25,6 +30,7 @@ receive_from() {
 	echo go >&"${COPROC[1]}"
 	wait "$generator"
 	spent=$(calc "($(cpu_ticks "$receiver_pid") - $before) / 100")
+	held=$(peak_mib "$receiver_pid")
 	stop_receiver
 	rm -f "$bench_tmp"/t*.img
 }
@@ -32,10 +38,13 @@ receive_from() {
 make -s bench-programs
 for ((round = 0; round < rounds; round++)); do
 	receive_from 1
-	one+=("$spent")
+	one+=("$spent") held_one+=("$held")
 	receive_from 256
-	many+=("$spent")
+	many+=("$spent") held_many+=("$held")
 done
 few=$(median "${one[@]}") lots=$(median "${many[@]}")
 emit fan_in_cpu_ratio "$(calc "$lots / $few")" 1.1 "CPU s / CPU s" \
 	"{\"sources\":256,\"cpu_seconds\":$lots,\"cpu_seconds_of_one\":$few,\"bytes\":$((mib << 20))}"
+lone=$(median "${held_one[@]}") crowd=$(median "${held_many[@]}")
+emit rss_mib_per_job "$(calc "($crowd - $lone) / 255")" 4 "MiB" \
+	"{\"mib_with_256_jobs\":$crowd,\"mib_with_one\":$lone}"
