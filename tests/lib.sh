@@ -22,7 +22,7 @@ end_of_file() {
 trap end_of_file EXIT
 
 run_case() {
-	local name=$1 log=$test_tmp/log status
+	local name=$1 log=$test_tmp/log status start=$SECONDS
 	shift
 	case_count=$((case_count + 1))
 	(
@@ -43,6 +43,7 @@ run_case() {
 		case_failures=$((case_failures + 1))
 		;;
 	esac
+	echo "# took $((SECONDS - start)) s: $name"
 }
 
 # run_program PROGRAM...: a program that prints TAP itself; its cases become ours.
@@ -154,12 +155,16 @@ fails_saying() {
 
 # wait_until SECONDS COMMAND...: until it succeeds; fails when time is up.
 wait_until() {
-	local end=$((SECONDS + $1)) idle
+	local end=$((SECONDS + $1)) idle began pause
 	shift
 	exec {idle}<> <(:)
-	until "$@"; do
+	until began=${EPOCHREALTIME/[.,]/}; "$@"; do
 		[ "$SECONDS" -le "$end" ] || fail "still not so: $*" || return 1
-		read -r -t 0.05 -u "$idle" _ || :
+		# As long as the question took: asking must not be all that a
+		# guest with one processor does.
+		pause=$((${EPOCHREALTIME/[.,]/} - began))
+		pause=$((pause < 50000 ? 50000 : pause > 999999 ? 999999 : pause))
+		read -r -t "0.$(printf '%06d' "$pause")" -u "$idle" _ || :
 	done
 	exec {idle}>&-
 }

@@ -3,7 +3,7 @@
 # Policy: the command says what the module knows, by name and in units; what
 # cannot be tracked is refused with the members that can; `extents` takes
 # nothing away; a mounted disk is copied under a freeze and lives on.
-# VM: disks=virtio:64M+virtio:96M+virtio:96M limit=240 kernels=5.10+6.1+7 tools=jq+wipefs+mkfs.ext4+e2fsck+dmsetup+make-bcache modules=dm_mod+ext4+bcache check=6.1
+# VM: disks=virtio:64M+virtio:96M+virtio:96M limit=240 kernels=5.10+6.1+7 tools=wipefs+mkfs.ext4+e2fsck+dmsetup+make-bcache modules=dm_mod+ext4+bcache check=6.1
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 

@@ -3,7 +3,7 @@
 # Policy (RULE 5): when the answer to the final commit message is lost, the
 # source stays frozen until it knows: a target that has cut over is a success,
 # one that has not ends in a thaw, and never do both sides live on.
-# VM: disks=virtio:96M+virtio:96M mem=768 limit=700 kernels=6.1 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=700 kernels=6.1 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -4,7 +4,7 @@
 # the target's record says "cut over" the source thaws and goes on with passes;
 # after it the source stays as the operator chose, and one that comes back is
 # refused. A second cutover while one runs is refused and disturbs nothing.
-# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=700 kernels=6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+jq+losetup+mountpoint+cmp
+# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=700 kernels=6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+losetup+mountpoint+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -4,7 +4,7 @@
 # and one on an array over a partition of one disk and the whole of the other are
 # both found, both frozen before the last pass, and both come out as they were
 # when they froze.
-# VM: disks=virtio:96M+virtio:96M mem=768 limit=300 kernels=5.10+6.1+7 modules=ext4+loop+raid1 tools=mdadm+sfdisk+blockdev+mkfs.ext4+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+cmp
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=300 kernels=5.10+6.1+7 modules=ext4+loop+raid1 tools=mdadm+sfdisk+blockdev+mkfs.ext4+wipefs+fsfreeze+losetup+mountpoint+e2fsck+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -4,7 +4,7 @@
 # are mounted; what somebody else froze stays frozen; what cannot freeze is
 # synced and must be quiet; what programs wrote past any filesystem is there, too,
 # though it was still in the page cache.
-# VM: disks=virtio:96M+virtio:96M mem=768 limit=500 kernels=5.10+6.1+7 modules=dm-mod+bcache+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+sfdisk+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp+make-bcache
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=500 kernels=5.10+6.1+7 modules=dm-mod+bcache+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+sfdisk+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp+make-bcache
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -34,7 +34,8 @@ $job_dir/host.mnt frozen" "order of the freeze"
 
 drop_inner() {
 	[ ! -e "$job_dir/writer.pid" ] || stop_writer
-	umount "$job_dir/inner.mnt"
+	# A replicator that was just told to thaw still holds it.
+	wait_until 20 is_unmounted "$job_dir/inner.mnt"
 	losetup -d "$inner"
 	wait_until 10 loop_is_free
 }

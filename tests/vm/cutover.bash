@@ -120,7 +120,15 @@ passes_are() {
 
 state_is() { [ "$(figure .state)" = "$1" ]; }
 
-wait_ready() { wait_until 180 state_is ready || { cat "$job_dir/move.log"; return 1; }; }
+# is_ready: or will never be, for it has ended.
+is_ready() { state_is ready || ! kill -0 "$(job_pid)" 2>/dev/null; }
+
+wait_ready() {
+	if ! wait_until 180 is_ready || ! state_is ready; then
+		cat "$job_dir/move.log"
+		return 1
+	fi
+}
 
 # shellcheck disable=SC2119
 # started [LINE...]: receiver and job run, the target is whole once.
@@ -169,10 +177,11 @@ stop_writer() {
 }
 
 # raw_writer: writes a MiB of d0, its last by default, all the time, past the
-# filesystem.
+# filesystem; not as fast as it can, which would leave a guest with one processor
+# no time for anything else.
 raw_writer() {
 	fio --name=raw --filename="$d0" --offset="${raw_offset:-95M}" --size=1M --rw=randwrite \
-		--bs=4k --direct=1 --ioengine=psync --thread --allow_mounted_write=1 \
+		--bs=4k --direct=1 --rate_iops=200 --ioengine=psync --thread --allow_mounted_write=1 \
 		--time_based --runtime=600 >"$job_dir/fio.log" 2>&1 &
 	echo $! >"$job_dir/writer.pid"
 	wait_until 20 raw_writes

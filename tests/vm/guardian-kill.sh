@@ -5,7 +5,7 @@
 # frozen leaves them thawed at once, long before their deadline; the next one goes on from where it was. That "at once" is within
 # a second is shown on the build machine itself (unit/guardian_test.c): in here a
 # second is what the emulator makes of it.
-# VM: disks=virtio:96M+virtio:96M mem=768 limit=800 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:96M+virtio:96M mem=768 limit=800 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

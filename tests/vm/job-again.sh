@@ -4,7 +4,7 @@
 # and not before, when it leaves no tracker; a disk that is added to a job later
 # makes all of its disks be compared, once, after which they cut over together; one
 # that is taken out is not tracked any more.
-# VM: disks=virtio:48M+virtio:48M+virtio:32M+virtio:32M mem=640 in=full limit=600 kernels=6.1 modules=ext4+loop tools=mkfs.ext4+wipefs+fsfreeze+jq+mountpoint+cmp
+# VM: disks=virtio:48M+virtio:48M+virtio:32M+virtio:32M mem=640 in=full limit=600 kernels=6.1 modules=ext4+loop tools=mkfs.ext4+wipefs+fsfreeze+mountpoint+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -4,7 +4,7 @@
 # with the target by itself, send what differs, and clear the reason only then;
 # a disk that is gone, or a tracker that another process drains, ends the job
 # with words; a job never cuts over with a reason standing.
-# VM: disks=virtio:96M+virtio:96M mem=784 limit=400 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+scsi_debug+sd_mod tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp+sg_raw
+# VM: disks=virtio:96M+virtio:96M mem=784 limit=400 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+scsi_debug+sd_mod tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp+sg_raw
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -5,7 +5,7 @@
 # written, is started again and goes on; in the end source and target are equal.
 # BLKFERRY_POINTS=all meets every point in every phase, else a sample by
 # BLKFERRY_SEED. (Those of the cutover: cutover-death.sh.)
-# VM: disks=virtio:32M+virtio:32M mem=776 limit=500 kernels=5.10+6.1+7 limit_full=3000 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+jq+losetup+mountpoint+cmp
+# VM: disks=virtio:32M+virtio:32M mem=776 limit=500 kernels=5.10+6.1+7 limit_full=3000 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+losetup+mountpoint+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -3,7 +3,7 @@
 # Policy: a job goes on from where it was when record, tracker and target agree,
 # and compares all, saying why, when they do not (job-resync.sh); pause, resume, sync,
 # cancel and verify do what they say; a lost receiver is waited for.
-# VM: disks=virtio:32M+virtio:32M mem=784 limit=600 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=784 limit=600 kernels=5.10+6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -4,7 +4,7 @@
 # receiver hangs or is gone, and goes on when it is back; the wall clock may jump
 # either way without anything being late, lost or ended; where the system refuses
 # io_uring the job works all the same and says so.
-# VM: disks=virtio:32M+virtio:32M mem=784 in=full limit=600 kernels=6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=784 in=full limit=600 kernels=6.1+7 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -3,7 +3,7 @@
 # Policy: passes come at intervals, but what gathers faster than a freeze could
 # send within half of its bound starts one early; a load that the link cannot
 # carry is said, with both rates and what helps; limits change while passes run.
-# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=300 kernels=6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+jq+losetup+mountpoint+cmp
+# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=300 kernels=6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+losetup+mountpoint+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -4,7 +4,7 @@
 # failure can lead to. Whatever is lost or restored, source and target are equal
 # afterwards, the mode and its reason are said, and of what was in doubt only
 # the blocks that differ travel. Records that cannot be believed are refused.
-# VM: disks=virtio:32M+virtio:32M mem=784 in=full limit=600 kernels=5.10+6.1 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=784 in=full limit=600 kernels=5.10+6.1 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -5,7 +5,7 @@
 # target after the cutover. What was left out is recorded, survives a restart,
 # and is never called identical; whole-disk leaves nothing out, and makes good
 # for what was.
-# VM: disks=virtio:320M+virtio:320M mem=768 limit=900 kernels=5.10+6.1+7 modules=dm-mod+ext4+xfs+loop tools=mkfs.ext4+mkfs.xfs+mkswap+sfdisk+blockdev+fio+wipefs+fsfreeze+jq+mountpoint+e2fsck+cmp+diff
+# VM: disks=virtio:320M+virtio:320M mem=768 limit=900 kernels=5.10+6.1+7 modules=dm-mod+ext4+xfs+loop tools=mkfs.ext4+mkfs.xfs+mkswap+sfdisk+blockdev+fio+wipefs+fsfreeze+mountpoint+e2fsck+cmp+diff
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
@@ -115,7 +115,7 @@ died_asking() {
 	record=$job_dir/source/move.skipped.json
 	kill -TERM "$(job_pid)"
 	wait "$(job_pid)"
-	body=$(jq -cSj '.body | .asking = true' "$record")
+	body=$(jq -cj '.body | .asking = true' "$record")	# keys are sorted
 	jq --argjson body "$body" --arg sum "$(printf %s "$body" | sha256sum | cut -d' ' -f1)" \
 		'.body = $body | .checksum = $sum' "$record" >"$record.edited"
 	mv "$record.edited" "$record"

@@ -5,7 +5,7 @@
 # first pass and the next run goes on from there; whole copies wait for their
 # turn and say so; hooks run in their order, know which one they are, and one
 # that fails before the freeze means no cutover.
-# VM: disks=virtio:32M+virtio:32M mem=784 limit=500 kernels=5.10+6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+wipefs+fsfreeze+jq+losetup+mountpoint+cmp+flock
+# VM: disks=virtio:32M+virtio:32M mem=784 limit=500 kernels=5.10+6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+wipefs+fsfreeze+losetup+mountpoint+cmp+flock
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -4,7 +4,7 @@
 # named; by itself the job stops there. With zero-and-report the target has zeroes
 # in its place and in no other, verify and report say so, also after a restart,
 # and when the disk gives it again the target gets it. A copy does the same.
-# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=400 kernels=6.1 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+sd_mod+scsi_debug tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+jq+losetup+mountpoint+e2fsck+unshare+cmp
+# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=400 kernels=6.1 modules=dm-mod+ext4+loop+vfat+nls_cp437+nls_ascii+sd_mod+scsi_debug tools=lvm+dmsetup+mkfs.ext4+mkfs.vfat+fio+wipefs+fsfreeze+losetup+mountpoint+e2fsck+unshare+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -8,7 +8,7 @@
 # is frozen thaws. Then it is cut over, both disks are equal, and the module
 # unloads. No point is left out: one that nothing reaches fails this file.
 # BLKFERRY_POINTS=all meets them all, else a sample by BLKFERRY_SEED.
-# VM: disks=virtio:8M+virtio:8M+nvmepaths:8M mem=776 module=mistakes kernels=6.1 limit=900 limit_full=6000 modules=dm-mod+dm_delay+ext4 tools=dmsetup+fio+wipefs+mkfs.ext4+fsfreeze+jq+cmp+mountpoint
+# VM: disks=virtio:8M+virtio:8M+nvmepaths:8M mem=776 module=mistakes kernels=6.1 limit=900 limit_full=6000 modules=dm-mod+dm_delay+ext4 tools=dmsetup+fio+wipefs+mkfs.ext4+fsfreeze+cmp+mountpoint
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -6,7 +6,7 @@
 # spoiled. After each round both disks are equal; every third ends in a cutover,
 # whose target is the source at the freeze. What a round did is printed, so that
 # one that fails can be played again.
-# VM: disks=virtio:32M+virtio:32M mem=784 in=soak limit=400 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+jq+losetup+mountpoint+cmp
+# VM: disks=virtio:32M+virtio:32M mem=784 in=soak limit=400 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+losetup+mountpoint+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash

@@ -10,10 +10,12 @@
 vm_d=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # What every guest has; --tool and --module add to it. The shell is a static
-# one: under emulation it starts and forks four times faster.
+# one: under emulation it starts and forks four times faster. jq is gojq there,
+# which does not compile its own library at each start (90 ms against 600), and
+# sorts keys always, not on request.
 base_tools="bash-static dd cmp stdbuf timeout setpriv kill blockdev blkdiscard \
 	blkid losetup fallocate truncate findmnt fstrim fsfreeze mkfs.ext4 \
-	e2fsck dmsetup jq sg_inq sg_turs sg_readcap sg_write_same sg_unmap \
+	e2fsck dmsetup gojq sg_inq sg_turs sg_readcap sg_write_same sg_unmap \
 	sg_dd sg_raw sg_logs sg_modes sg_persist sg_sync partx sha256sum \
 	seq mkswap swapon swapoff"
 base_modules="virtio_pci virtio_console virtio_blk virtio_scsi sd_mod sg \
@@ -94,6 +96,7 @@ make_base() {
 		copy_file "$root" "$path" "/usr/bin/${path##*/}"
 	done
 	ln -sf bash-static "$root/bin/bash"
+	ln -s gojq "$root/bin/jq"
 	# shellcheck disable=SC2086  # lists
 	copy_modules "$root" "$dir" $modules
 	cp "$vm_d/init" "$root/init"

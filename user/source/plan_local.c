@@ -50,7 +50,7 @@ static void check_device(struct bf_plan *plan, struct bf_plan_disk *disk,
 		disk->target_bytes = 0;
 }
 
-/* A file grows; @allocated_bytes of it are there already. */
+/* A sparse file fills; @allocated_bytes of it are there already. */
 static void check_space(struct bf_plan *plan, const struct bf_plan_disk *disk,
 			const char *path, uint64_t allocated_bytes)
 {

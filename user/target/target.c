@@ -43,7 +43,7 @@ static int no_target(const struct bf_target *t, int error, struct bf_error *err)
 {
 	if (error == ENOENT)
 		return bf_fail(err, BF_E_NOT_FOUND, error,
-			       "target %s: %s does not exist; create it (truncate -s SIZE for a file) or correct its path in the receiver's configuration",
+			       "target %s: %s does not exist; create it (truncate -s SIZE for a file) or correct its path",
 			       t->name, t->path);
 	if (error == EMFILE || error == ENFILE || error == ENOMEM)
 		return bf_fail(err, BF_E_BUSY, error,
@@ -62,7 +62,7 @@ static int check_type(struct bf_target *t, struct bf_error *err)
 		return no_target(t, errno, err);
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return bf_fail(err, BF_E_CONFIG, EINVAL,
-			       "target %s: %s is neither a block device nor a regular file; correct its path in the receiver's configuration",
+			       "target %s: %s is neither a block device nor a regular file; correct its path",
 			       t->name, t->path);
 	t->block_device = S_ISBLK(st.st_mode);
 	return 0;
