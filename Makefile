@@ -11,8 +11,11 @@ PREFIX ?= /usr/local
 Q := $(if $(V),,@)
 
 PKGS := libnl-genl-3.0 liburing libzstd openssl blkid jansson libxxhash popt \
-	smartcols mount libsystemd ini_config libmicrohttpd ncursesw libarchive \
-	libkmod
+	smartcols mount libsystemd ini_config ncursesw libkmod
+# Of the programs for onlookers alone (user/helpers): HELPER_PKGS_program.
+HELPERS := metrics diag
+HELPER_PKGS_metrics := libmicrohttpd
+HELPER_PKGS_diag := libarchive
 USER_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror \
 	-Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wpointer-arith \
 	-Wno-unused-parameter -fno-strict-aliasing -fstack-protector-strong \
@@ -26,11 +29,15 @@ XXH_DISPATCH := $(shell echo 'int main(void) { return XXH3_64bits_update(0, 0, 0
 	$(CC) -include xxh_x86dispatch.h -x c -o /dev/null - -lxxhash 2>/dev/null && \
 	echo -DBF_XXH_DISPATCH)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS)) $(XXH_DISPATCH)
+HELPER_LDLIBS = $(shell pkg-config --libs $(HELPER_PKGS_$*))
 
 LIB_SRC := $(wildcard user/lib/*.c user/source/*.c user/target/*.c)
-CLI_SRC := $(wildcard user/cli/*.c)
+CLI_SRC := $(filter-out user/cli/main.c,$(wildcard user/cli/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(B)/obj/%.o)
+MAIN_OBJ := $(B)/obj/user/cli/main.o
+HELPER_OBJ := $(HELPERS:%=$(B)/obj/user/helpers/%.o)
+$(HELPER_OBJ): PKG_CFLAGS += $(shell pkg-config --cflags $(foreach h,$(HELPERS),$(HELPER_PKGS_$(h))))
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/asan/unit/%,$(wildcard tests/unit/*_test.c))
 GUEST_TESTS := $(patsubst tests/vm/%.c,$(B)/guest/%,$(wildcard tests/vm/*.c))
@@ -43,13 +50,20 @@ FAULT_TESTS := $(patsubst tests/fault/%.c,$(B)/fault/%,$(wildcard tests/fault/*.
 
 all: user module
 
-user: $(B)/blkferry
+user: $(B)/blkferry $(HELPERS:%=$(B)/blkferry-%)
 
-$(B)/blkferry: $(CLI_OBJ) $(B)/libblkferry.a
+$(B)/blkferry: $(MAIN_OBJ) $(B)/libcli.a $(B)/libblkferry.a
 	@echo "  LD      $@"
-	$(Q)$(CC) $(USER_CFLAGS) -o $@ $^ $(USER_LDLIBS)
+	$(Q)$(CC) $(USER_CFLAGS) -o $@ $^ -Wl,--as-needed $(USER_LDLIBS)
+
+$(HELPERS:%=$(B)/blkferry-%): $(B)/blkferry-%: $(B)/obj/user/helpers/%.o $(B)/libcli.a \
+		$(B)/libblkferry.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(USER_CFLAGS) -o $@ $^ -Wl,--as-needed $(HELPER_LDLIBS) $(USER_LDLIBS)
 
 $(B)/libblkferry.a: $(LIB_OBJ)
+$(B)/libcli.a: $(CLI_OBJ)
+$(B)/libblkferry.a $(B)/libcli.a:
 	@echo "  AR      $@"
 	$(Q)rm -f $@ && ar rcs $@ $^
 
@@ -58,7 +72,7 @@ $(B)/obj/%.o: %.c
 	@echo "  CC      $@"
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(CLI_OBJ) $(MAIN_OBJ) $(HELPER_OBJ))
 
 # A test says in a comment "BUILD: flags and sources" what it needs besides the
 # library; unit tests and their library are built with sanitizers.
@@ -197,6 +211,7 @@ UNITS ?= $(PREFIX)/lib/systemd/system
 
 install: user
 	install -D -m 755 $(B)/blkferry $(DESTDIR)$(PREFIX)/sbin/blkferry
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/blkferry $(HELPERS:%=$(B)/blkferry-%)
 	install -D -m 644 -t $(SHARE)/man/man8 user/man/*.8
 	install -D -m 644 -t $(SHARE)/man/man5 user/man/*.5
 	install -D -m 644 -t $(SHARE)/man/man7 user/man/*.7

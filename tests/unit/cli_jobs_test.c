@@ -86,7 +86,7 @@ static int run(const struct cli_command *command, const char *name, bool json,
 	memset(&err, 0, sizeof(err));
 	ret = command->run(&cli, &err);
 	if (ret < 0)
-		ret = cli_print_error(&cli, command, &err);
+		ret = cli_print_error(cli.json, command, &err);
 	fflush(stdout);
 	dup2(saved, STDOUT_FILENO);
 	bytes = pread(out, text, 4095, 0);

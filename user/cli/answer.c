@@ -43,13 +43,13 @@ static void print_error_text(const struct cli_command *command,
 			*command->arguments ? " " : "", command->name);
 }
 
-int cli_print_error(const struct cli *cli, const struct cli_command *command,
+int cli_print_error(bool json, const struct cli_command *command,
 		    const struct bf_error *err)
 {
 	enum bf_exit status = bf_code_exit(err->code);
 
 	fflush(stdout);
-	if (cli->json)
+	if (json)
 		print_error_json(err);
 	else
 		print_error_text(command, err);

@@ -36,6 +36,7 @@ struct cli_command {
 	/*
 	 * Return: an exit code, its output done, or a negative errno with
 	 * @err, which becomes words, JSON and an exit code in one place.
+	 * NULL: it is a program of its own, blkferry-NAME (helper.c).
 	 */
 	int (*run)(const struct cli *cli, struct bf_error *err);
 };
@@ -45,12 +46,24 @@ extern const struct cli_command cli_cancel, cli_copy, cli_cutover, cli_diag, cli
 	cli_resume, cli_run, cli_set, cli_stats, cli_targets,
 	cli_status, cli_sync, cli_thaw, cli_track, cli_untrack, cli_verify;
 
+/* --- one subcommand (command.c) --- */
+
+/* Runs @command; @argv[0] is its name. Return: the exit code, all written. */
+int cli_main(const struct cli_command *command, int argc, char **argv);
+/* An error in the options themselves should come out as JSON as well. */
+bool cli_json_wanted(int argc, char **argv);
+/* All output is where it should be: @status, else a failure. */
+int cli_end(int status);
+/* Becomes its program. Return: only with an error. */
+int cli_run_helper(const struct cli_command *command, char **argv,
+		   struct bf_error *err);
+
 /* --- answers (answer.c) --- */
 
 /* Takes @object; prints it on one line with format_version and ok. */
 void cli_print_json(json_t *object);
 /* Words on standard error, or JSON on standard output. Return: exit code. */
-int cli_print_error(const struct cli *cli, const struct cli_command *command,
+int cli_print_error(bool json, const struct cli_command *command,
 		    const struct bf_error *err);
 /* "no --then given": a usage error with the subcommand's usage line. */
 int cli_usage(struct bf_error *err, const char *format, ...)

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * main: finds the subcommand in the one table there is, lets libpopt read its
- * options, runs it, and turns its result into an exit code.
+ * main: finds the subcommand in the one table there is and has it run.
  */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
-#include "lib/config.h"
-#include "lib/log.h"
 #include "source/guardian.h"
 
 /* In the order in which a newcomer meets them. */
@@ -20,22 +14,6 @@ static const struct cli_command *const commands[] = {
 	&cli_run, &cli_receive, &cli_status, &cli_sync, &cli_pause,
 	&cli_resume, &cli_cancel, &cli_cutover, &cli_thaw, &cli_verify, &cli_set,
 	&cli_report, &cli_targets, &cli_key, &cli_metrics, &cli_diag,
-};
-
-static int json_given, help_given, verbose_given;
-static char *run_dir_given, *records_dir_given;
-
-static const struct poptOption common_options[] = {
-	{ "json", 'j', POPT_ARG_NONE, &json_given, 0,
-	  "print JSON, errors too", NULL },
-	{ "verbose", 'v', POPT_ARG_NONE, &verbose_given, 0,
-	  "log more", NULL },
-	{ "run-dir", '\0', POPT_ARG_STRING, &run_dir_given, 0,
-	  "control sockets (default " BF_RUN_DIR ")", "DIR" },
-	{ "records-dir", '\0', POPT_ARG_STRING, &records_dir_given, 0,
-	  "durable records (default below /var/lib/blkferry)", "DIR" },
-	{ "help", 'h', POPT_ARG_NONE, &help_given, 0, "show this help", NULL },
-	POPT_TABLEEND
 };
 
 static void print_overview(FILE *out)
@@ -59,115 +37,19 @@ static const struct cli_command *find_command(const char *name)
 	return NULL;
 }
 
-/* An error in the options themselves should come out as JSON as well. */
-static bool json_wanted(int argc, char **argv)
+static int no_such_command(int argc, char **argv)
 {
-	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
-		if (!strcmp(argv[i], "--json") || !strcmp(argv[i], "-j"))
-			return true;
-	}
-	return false;
-}
+	struct bf_error err;
 
-static int read_options(poptContext context, const struct cli_command *command,
-			struct cli *cli, struct bf_error *err)
-{
-	int ret = poptGetNextOpt(context);
-
-	if (ret < -1)
-		return cli_usage(err, "%s: %s",
-				 poptBadOption(context, POPT_BADOPTION_NOALIAS),
-				 poptStrerror(ret));
-	cli->arguments = poptGetArgs(context);
-	while (cli->arguments && cli->arguments[cli->nr_arguments])
-		cli->nr_arguments++;
-	if (help_given)
-		return 0;
-	if (cli->nr_arguments < command->min_arguments)
-		return cli_usage(err, "%s is missing", command->arguments);
-	if (cli->nr_arguments > command->max_arguments)
-		return cli_usage(err, "\"%s\" is one argument too many",
-				 cli->arguments[command->max_arguments]);
-	return 0;
-}
-
-static void print_help(poptContext context, const struct cli_command *command)
-{
-	printf("blkferry %s: %s\n\n", command->name, command->summary);
-	poptPrintHelp(context, stdout, 0);
-}
-
-static int run_command(const struct cli_command *command, int argc, char **argv,
-		       struct cli *cli, struct bf_error *err)
-{
-	struct poptOption options[] = {
-		{ NULL, '\0', POPT_ARG_INCLUDE_TABLE, (void *)command->options,
-		  0, "Options:", NULL },
-		{ NULL, '\0', POPT_ARG_INCLUDE_TABLE, (void *)common_options, 0,
-		  "Of every subcommand:", NULL },
-		POPT_TABLEEND
-	};
-	static char program[64];	/* outlives the call, as argv does */
-	char usage[64];
-	poptContext context;
-	int ret;
-
-	snprintf(program, sizeof(program), "blkferry %s", command->name);
-	argv[0] = program;		/* what the help calls it */
-	context = poptGetContext("blkferry", argc, (const char **)argv, options,
-				 0);
-	snprintf(usage, sizeof(usage), "%s%s[OPTION...]", command->arguments,
-		 *command->arguments ? " " : "");
-	poptSetOtherOptionHelp(context, usage);
-	ret = read_options(context, command, cli, err);
-	cli->json = json_given;
-	if (run_dir_given)
-		cli->run_dir = run_dir_given;
-	cli->records_dir = records_dir_given;
-	cli->verbose = verbose_given;
-	if (verbose_given)
-		bf_log_set_level(BF_LOG_DEBUG);
-	if (!ret && help_given)
-		print_help(context, command);
-	else if (!ret)
-		ret = command->run(cli, err);
-	poptFreeContext(context);
-	return ret;
-}
-
-static int dispatch(int argc, char **argv, struct cli *cli)
-{
-	struct bf_error err = { .code = BF_E_SYSTEM };
-	const struct cli_command *command = find_command(argv[1]);
-	int ret;
-
-	if (command)
-		ret = run_command(command, argc - 1, argv + 1, cli, &err);
-	else
-		ret = cli_usage(&err, "there is no subcommand \"%s\"; blkferry --help lists them",
-				argv[1]);
-	if (ret < 0) {
-		cli->json = json_wanted(argc, argv);
-		ret = cli_print_error(cli, command, &err);
-	}
-	return ret;
-}
-
-/* A report that did not arrive is no success. */
-static int flush_output(int status)
-{
-	if (!fflush(stdout) && !ferror(stdout))
-		return status;
-	fprintf(stderr, "blkferry: cannot write the output: %s\n",
-		strerror(errno));
-	return status ? status : BF_EXIT_FAILED;
+	cli_usage(&err, "there is no subcommand \"%s\"; blkferry --help lists them",
+		  argv[1]);
+	return cli_end(cli_print_error(cli_json_wanted(argc, argv), NULL, &err));
 }
 
 int main(int argc, char **argv)
 {
-	struct cli cli = { .run_dir = BF_RUN_DIR };
+	const struct cli_command *command;
 
-	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1 && !strcmp(argv[1], "--guardian"))
 		return bf_guardian_main(argc, argv);
 	if (argc < 2) {
@@ -177,11 +59,13 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
 	    !strcmp(argv[1], "help")) {
 		print_overview(stdout);
-		return flush_output(BF_EXIT_DONE);
+		return cli_end(BF_EXIT_DONE);
 	}
 	if (!strcmp(argv[1], "--version")) {
 		puts("blkferry " CLI_VERSION);
-		return flush_output(BF_EXIT_DONE);
+		return cli_end(BF_EXIT_DONE);
 	}
-	return flush_output(dispatch(argc, argv, &cli));
+	command = find_command(argv[1]);
+	return command ? cli_main(command, argc - 1, argv + 1) :
+			 no_such_command(argc, argv);
 }

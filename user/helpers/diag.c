@@ -288,8 +288,11 @@ static int run(const struct cli *cli, struct bf_error *err)
 	return 0;
 }
 
-const struct cli_command cli_diag = {
-	.name = "diag", .arguments = "",
-	.summary = "one archive of what somebody who helps wants to see",
-	.options = options, .run = run,
-};
+int main(int argc, char **argv)
+{
+	struct cli_command command = cli_diag;
+
+	command.options = options;
+	command.run = run;
+	return cli_main(&command, argc, argv);
+}

@@ -324,8 +324,11 @@ static int run(const struct cli *cli, struct bf_error *err)
 	return 0;
 }
 
-const struct cli_command cli_metrics = {
-	.name = "metrics", .arguments = "",
-	.summary = "Prometheus metrics over HTTP, on the loopback address",
-	.options = options, .run = run,
-};
+int main(int argc, char **argv)
+{
+	struct cli_command command = cli_metrics;
+
+	command.options = options;
+	command.run = run;
+	return cli_main(&command, argc, argv);
+}
