@@ -137,6 +137,8 @@ static void job_bad_lines(void)
 	job_refused("key = /k\n" DISK, ": ", "before the first");
 	job_refused("[default]\n" DISK, ": ", "no such section");
 	job_refused("[job]\nnonsense\n", ":2: ", "Equal sign is missing");
+	job_refused("[job]\nin-flight = 1M\n" DISK, ":2: in-flight: ", "2M to 256M");
+	job_refused("[job]\nin-flight = 257M\n" DISK, ":2: in-flight: ", "2M to 256M");
 	job_refused("[job]\nnonsense\n", ":2: ", "key = value");
 	job_refused("[job]\n= 3\n", ":2: ", "name is missing");
 	job_refused("[job\n", ":1: ", "No closing bracket");

@@ -20,7 +20,7 @@ struct job {
 	struct bf_session_settings settings;
 	struct bf_session *session;
 	struct fake_target target;
-	uint64_t timeout_ns;
+	uint64_t timeout_ns, in_flight_bytes;
 	bool read_only, joined;
 	uint32_t nr;
 	struct bf_pass_result result;
@@ -95,6 +95,7 @@ static inline void open_session(struct bf_transport *end)
 	struct bf_session_options options = {
 		.job = "test", .transport = end,
 		.timeout_ns = job->timeout_ns, .workers = 2,
+		.in_flight_bytes = job->in_flight_bytes,
 		.settings = &job->settings, .disks = job->disks,
 		.nr_disks = job->nr, .read_only = job->read_only,
 	};

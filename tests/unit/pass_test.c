@@ -52,6 +52,27 @@ static void disks_of_odd_sizes_are_equal(void)
 	end_job();
 }
 
+/* The least that a job may set, and less; and more than there is to read. */
+static void any_bytes_in_flight_will_do(void)
+{
+	static const uint64_t bounds[] = { 1, 2 * M, 64 * M };
+
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		new_job();
+		job->in_flight_bytes = bounds[i];
+		add_disk(9 * M + 512, MIXED);
+		add_disk(3 * M, TEXT);
+		start();
+		pass_well(WIRE_PASS_FULL);
+		fill(job->disks[0].fd, M, 3 * M, RANDOM);
+		mark(0, M, 3 * M);
+		pass_well(WIRE_PASS_DELTA);
+		equal(0);
+		equal(1);
+		end_job();
+	}
+}
+
 static void direct_reads_of_odd_sizes_work(void)
 {
 	new_job();
@@ -364,6 +385,7 @@ int main(void)
 {
 	tap_run("a full copy is equal", a_full_copy_is_equal);
 	tap_run("disks of odd sizes are equal", disks_of_odd_sizes_are_equal);
+	tap_run("any number of bytes in flight will do", any_bytes_in_flight_will_do);
 	tap_run("direct reads of odd sizes work", direct_reads_of_odd_sizes_work);
 	tap_run("a delta sends what is dirty only",
 		a_delta_sends_what_is_dirty_only);

@@ -19,6 +19,7 @@
  *	cores = all			used at most
  *	nice = 0			0..19, of the replicator
  *	connections = 4			1..8, to the receiver, for the blocks
+ *	in-flight = 16M			2M..256M, read and not yet sent
  *	source-address = ADDRESS | INTERFACE	to connect from
  *	max-downtime = 30s
  *	then = hold|poweroff|thaw	needed if the job holds the root filesystem
@@ -99,6 +100,9 @@ struct bf_disk_config {
 };
 
 #define BF_DEFAULT_CONNECTIONS 4
+#define BF_IN_FLIGHT_MIN	(2ull << 20)
+#define BF_IN_FLIGHT_DEFAULT	(16ull << 20)
+#define BF_IN_FLIGHT_MAX	(256ull << 20)
 
 struct bf_job_config {
 	char name[BF_NAME_BYTES];
@@ -108,6 +112,7 @@ struct bf_job_config {
 	struct bf_limits limits;
 	uint32_t nice;
 	uint32_t connections;
+	uint64_t in_flight_bytes;	/* of blocks, read and not yet sent */
 	char source_address[BF_NAME_BYTES];
 	uint64_t max_downtime_ns;
 	uint64_t hold_deadline_ns;

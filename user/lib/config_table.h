@@ -63,6 +63,7 @@ int bf_field_timeout(const char *, void *, size_t, struct bf_error *);
 int bf_field_full_copies(const char *, void *, size_t, struct bf_error *);
 int bf_field_more_connections(const char *, void *, size_t, struct bf_error *);
 int bf_field_granularity(const char *, void *, size_t, struct bf_error *);
+int bf_field_in_flight(const char *, void *, size_t, struct bf_error *);	/* uint64_t */
 int bf_field_level(const char *, void *, size_t, struct bf_error *);
 int bf_field_read_error(const char *, void *, size_t, struct bf_error *);	/* bool */
 int bf_field_connections(const char *, void *, size_t, struct bf_error *);	/* uint32_t */

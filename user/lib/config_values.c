@@ -219,6 +219,20 @@ int bf_field_granularity(const char *value, void *field, size_t bytes,
 	return ret;
 }
 
+int bf_field_in_flight(const char *value, void *field, size_t bytes,
+		       struct bf_error *err)
+{
+	uint64_t size;
+	int ret = bf_parse_size(value, &size, err);
+
+	if (!ret && (size < BF_IN_FLIGHT_MIN || size > BF_IN_FLIGHT_MAX))
+		ret = bf_fail(err, BF_E_CONFIG, EINVAL,
+			      "%.40s is out of range: 2M to 256M", value);
+	if (!ret)
+		*(uint64_t *)field = size;
+	return ret;
+}
+
 int bf_field_level(const char *value, void *field, size_t bytes,
 			     struct bf_error *err)
 {

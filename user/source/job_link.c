@@ -127,6 +127,7 @@ int bf_job_open_session(struct bf_job *job, bool read_only,
 	struct bf_session_options options = {
 		.job = job->config->name,
 		.peer = job->config->peer,
+		.in_flight_bytes = job->config->in_flight_bytes,
 		/* A disk may take its time, a network may not. */
 		.timeout_ns = is_local(job) ? 0 : job->config->timeout_ns,
 		.nice = job->config->nice,

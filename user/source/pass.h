@@ -65,6 +65,7 @@ struct bf_session_options {
 	struct bf_transport *transport;	/* taken over; in-process target */
 	uint64_t timeout_ns;		/* of silence; 0: wait for ever */
 	uint32_t connections;		/* to the peer, if it allows them; 0: one */
+	uint64_t in_flight_bytes;	/* bound of blocks read and not sent; 0: 16 MiB */
 	unsigned int workers;		/* compression threads; 0: choose */
 	struct bf_session_settings *settings;	/* the caller's, outlives it */
 	struct bf_session_disk *disks;		/* the caller's, outlives it */

@@ -418,7 +418,7 @@ static void make_slots(struct bf_session *s)
 {
 	uint32_t i;
 
-	for (i = BF_SLOTS; i-- > 0;) {
+	for (i = s->nr_slots; i-- > 0;) {
 		struct bf_slot *slot = &s->slots[i];
 
 		slot->session = s;
@@ -427,6 +427,14 @@ static void make_slots(struct bf_session *s)
 		slot->room = s->rooms + i * (size_t)BF_SLOT_BYTES + BF_SLOT_BLOCKS_AT;
 		bf_session_give_slot(s, slot);
 	}
+}
+
+static uint32_t slots_of(uint64_t in_flight_bytes)
+{
+	if (!in_flight_bytes)
+		return BF_SLOTS_DEFAULT;
+	return in_flight_bytes < WIRE_RAW_MAX ? 1 :
+	       (uint32_t)(in_flight_bytes / WIRE_RAW_MAX);
 }
 
 static int make_pipeline(struct bf_session *s, unsigned int workers,
@@ -438,17 +446,17 @@ static int make_pipeline(struct bf_session *s, unsigned int workers,
 	if (!workers)
 		workers = cpus < 1 ? 1 : cpus > BF_WORKERS_MAX ?
 			  BF_WORKERS_MAX : cpus;
-	s->slots = calloc(BF_SLOTS, sizeof(*s->slots));
+	s->slots = calloc(s->nr_slots, sizeof(*s->slots));
 	s->pass_disks = calloc(s->nr_disks, sizeof(*s->pass_disks));
 	s->group = calloc(1, sizeof(*s->group));
 	s->window = calloc(BF_WALK_WINDOW_MAX, sizeof(*s->window));
-	s->rooms = mmap(NULL, BF_SLOTS * (size_t)BF_SLOT_BYTES,
+	s->rooms = mmap(NULL, s->nr_slots * (size_t)BF_SLOT_BYTES,
 			PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!s->slots || !s->pass_disks || !s->group || !s->window ||
 	    s->rooms == MAP_FAILED)
 		return bf_fail(err, BF_E_SYSTEM, ENOMEM,
 			       "out of memory for the pipeline's buffers");
-	ret = bf_ring_new(&s->ring, BF_RING_DEPTH, BF_SLOTS, BF_SLOT_BYTES, err);
+	ret = bf_ring_new(&s->ring, BF_RING_DEPTH, s->nr_slots, BF_SLOT_BYTES, err);
 	if (ret)
 		return ret;
 	ret = bf_ring_event_fd(s->ring);
@@ -513,6 +521,7 @@ int bf_session_open(struct bf_session **session,
 	s->nr_disks = options->nr_disks;
 	bf_bucket_init(&s->bucket, &s->settings->rate_bytes);
 	bf_bucket_init(&s->read_bucket, &s->settings->read_rate_bytes);
+	s->nr_slots = slots_of(options->in_flight_bytes);
 	s->rooms = MAP_FAILED;
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -541,7 +550,8 @@ void bf_session_close(struct bf_session *session)
 	bf_link_stop(session->link);
 	bf_ring_free(session->ring);
 	if (session->rooms != MAP_FAILED)
-		munmap(session->rooms, BF_SLOTS * (size_t)BF_SLOT_BYTES);
+		munmap(session->rooms,
+		       session->nr_slots * (size_t)BF_SLOT_BYTES);
 	bf_compare_free(session->compare);
 	free(session->measure);
 	free(session->report);

@@ -104,6 +104,7 @@ struct bf_session {
 	struct bf_session_progress progress;
 
 	struct bf_slot *slots;
+	uint32_t nr_slots;
 	uint8_t *rooms;
 
 	/* The job's thread's: the running pass. */

@@ -3,7 +3,7 @@
  * Slot: what travels through the pipeline. One slot becomes one DATA frame: the
  * reader packs extents and their blocks into it, a worker turns these into a
  * frame, the link sends it, and then it is free again. There is a fixed number
- * of them: they are the bytes in flight.
+ * of them in a session: they are the bytes in flight.
  *
  * Memory of a slot: the registered buffer @raw for the blocks as read, and
  * @room for them encoded, each with space for the frame's head in front, so
@@ -19,7 +19,7 @@
 #include "source/extents.h"
 #include "source/link.h"
 
-#define BF_SLOTS 16
+#define BF_SLOTS_DEFAULT 16
 
 #define BF_SLOT_HEAD_MAX (sizeof(struct wire_header) + sizeof(struct wire_data) + \
 			  WIRE_EXTENTS_MAX * sizeof(struct wire_extent))
