@@ -16,7 +16,8 @@ PKGS := libnl-genl-3.0 liburing libzstd openssl blkid jansson libxxhash popt \
 HELPERS := metrics diag
 HELPER_PKGS_metrics := libmicrohttpd
 HELPER_PKGS_diag := libarchive
-USER_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -Wall -Wextra -Werror \
+# What sanitizers watch need not be fast, but is built for each check.
+USER_CFLAGS := -std=gnu11 $(if $(SANITIZE),-O1,-O2) -g -D_GNU_SOURCE -Wall -Wextra -Werror \
 	-Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wpointer-arith \
 	-Wno-unused-parameter -fno-strict-aliasing -fstack-protector-strong \
 	-pthread -Iinclude -Iinclude/uapi -Iuser \
@@ -96,7 +97,7 @@ $(B)/asan/libblkferry.a: FORCE
 $(B)/asan/unit/%: tests/unit/%.c $(B)/asan/libblkferry.a $(TEST_DEPS)
 	@mkdir -p $(@D)
 	@echo "  TEST    $@"
-	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -fsanitize=address,undefined \
+	$(Q)$(CC) $(USER_CFLAGS) -O1 $(PKG_CFLAGS) -fsanitize=address,undefined \
 		-fno-omit-frame-pointer -fno-sanitize-recover=all -o $@ $< \
 		$(call test_build,$<) $(B)/asan/libblkferry.a $(USER_LDLIBS)
 

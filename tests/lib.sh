@@ -164,7 +164,8 @@ wait_until() {
 		# guest with one processor does.
 		pause=$((${EPOCHREALTIME/[.,]/} - began))
 		pause=$((pause < 50000 ? 50000 : pause > 999999 ? 999999 : pause))
-		read -r -t "0.$(printf '%06d' "$pause")" -u "$idle" _ || :
+		printf -v pause 0.%06d "$pause"
+		read -r -t "$pause" -u "$idle" _ || :
 	done
 	exec {idle}>&-
 }

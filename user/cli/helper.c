@@ -46,6 +46,7 @@ int cli_run_helper(const struct cli_command *command, char **argv,
 		snprintf(path, sizeof(path), "%s%sblkferry-%s",
 			 *folder ? folder : "/usr/sbin/", places[i],
 			 command->name);
+		argv[0] = path;		/* as ps shows it */
 		execv(path, argv);
 		if (errno != ENOENT)
 			break;
