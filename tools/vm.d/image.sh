@@ -21,6 +21,9 @@ base_tools="bash-static dd cmp stdbuf timeout setpriv kill blockdev blkdiscard \
 base_modules="virtio_pci virtio_console virtio_blk virtio_scsi sd_mod sg \
 	virtio_net failover virtio_rng loop dm_mod dm_log_writes dm_flakey \
 	scsi_debug null_blk brd configfs ext4 nvme tun veth zram"
+# Asked for by name through the kernel's crypto: no dependency says so. From 7 on
+# it is part of a library.
+crypto_modules="crc32c_generic"
 
 # One /usr, as on the host: both archives must agree on it.
 skeleton() {
@@ -70,6 +73,10 @@ copy_modules() {
 	shift 2
 	version=$(cat "$dir/version")
 	mkdir -p "$root/lib/modules/$version"
+	for file in $crypto_modules; do
+		! modprobe -d "$dir" -S "$version" -D "$file" >/dev/null 2>&1 ||
+			set -- "$@" "$file"
+	done
 	list=$(modprobe -d "$dir" -S "$version" -a -D "$@") ||
 		die "kernel $version lacks one of the modules: $*"
 	awk '$1 == "insmod" { print $2 }' <<<"$list" | sort -u |
