@@ -20,7 +20,7 @@ percentile() {
 
 options() {
 	local word
-	for word in mkfs.ext4 wipefs fsfreeze jq mountpoint dmsetup lvm; do
+	for word in mkfs.ext4 wipefs fsfreeze mountpoint dmsetup lvm; do
 		echo --tool "$word"
 	done
 	for word in null_blk ext4 configfs loop dm-mod; do

@@ -44,7 +44,7 @@ repeat_content() {
 best_of() {
 	local level ratio speed best=$1 cores
 	cores=$(nproc)
-	for level in 1 2 3 4 5 6 7 9 12 15 19; do
+	for level in {1..19}; do
 		read -r ratio speed < <(zstd -b"$level" -i1 -B1MiB "$bench_tmp/sample" 2>&1 |
 			tr '\r' '\n' | sed -nE 's/.*\(x?([0-9.]+)\), *([0-9.]+) MB\/s.*/\1 \2/p' | tail -n 1)
 		best=$(awk -v link="$1" -v ratio="$ratio" -v speed="$speed" -v cores="$cores" \

@@ -103,7 +103,7 @@ make_base() {
 		copy_file "$root" "$path" "/usr/bin/${path##*/}"
 	done
 	ln -sf bash-static "$root/bin/bash"
-	ln -s gojq "$root/bin/jq"
+	ln -sf gojq "$root/bin/jq"
 	# shellcheck disable=SC2086  # lists
 	copy_modules "$root" "$dir" $modules
 	cp "$vm_d/init" "$root/init"
