@@ -117,6 +117,27 @@ waits_for_its_start() {
 	wait_ready
 }
 
+# nice_threads: how many threads of the replicator have that niceness.
+nice_threads() {
+	cut -d')' -f2 /proc/"$(job_pid)"/task/*/stat | awk -v nice="$1" '$17 == nice' | wc -l
+}
+
+# All of the loopback net is this machine's.
+settings_are_in_force() {
+	set_up 'source-address = 127.0.0.9' 'nice = 7' 'compression = 1' 'in-flight = 2M' \
+		'rate = 64K' 'rate-windows = daily 00:00-24:00 7M'
+	start_job
+	wait_ready
+	grep -q 'from 127\.0\.0\.9' "$job_dir/receiver.log"
+	[ "$(nice_threads 7)" -ge 1 ]
+	[ "$(nice_threads 0)" -ge 1 ]
+	eq "$(figure .limits.rate_bytes_now)" $((7 << 20)) "the rate of the window"
+	blkferry sync move
+	umount "$job_dir/data.mnt"
+	blkferry sync move
+	blkferry verify move | grep -q 'are identical'
+}
+
 # hook NAME: a line of the job's file.
 hook() { echo "$1 = echo \"\$BLKFERRY_JOB \$BLKFERRY_HOOK \$BLKFERRY_ERROR\" >>$job_dir/hooks"; }
 
@@ -189,6 +210,7 @@ run_case "a critical finding stops the run until it is overridden" critical_find
 run_case "a rehearsal ends after its first pass" rehearsal_ends
 run_case "a whole copy waits for its turn" waits_for_its_turn
 run_case "a job waits for its start" waits_for_its_start
+run_case "address, niceness, rate and bound of a job are in force" settings_are_in_force
 run_case "hooks run in their order" hooks_run_in_order
 run_case "a hook that fails before the freeze means no cutover" failing_hook_stops_it
 run_case "a job that has ended leaves a report, its target a state" ended_job_leaves_a_report
