@@ -21,9 +21,6 @@ base_tools="bash-static dd cmp stdbuf timeout setpriv kill blockdev blkdiscard \
 base_modules="virtio_pci virtio_console virtio_blk virtio_scsi sd_mod sg \
 	virtio_net failover virtio_rng loop dm_mod dm_log_writes dm_flakey \
 	scsi_debug null_blk brd configfs ext4 nvme tun veth zram"
-# Asked for by name through the kernel's crypto: no dependency says so. From 7 on
-# it is part of a library.
-crypto_modules="crc32c_generic"
 
 # One /usr, as on the host: both archives must agree on it.
 skeleton() {
@@ -73,10 +70,6 @@ copy_modules() {
 	shift 2
 	version=$(cat "$dir/version")
 	mkdir -p "$root/lib/modules/$version"
-	for file in $crypto_modules; do
-		! modprobe -d "$dir" -S "$version" -D "$file" >/dev/null 2>&1 ||
-			set -- "$@" "$file"
-	done
 	list=$(modprobe -d "$dir" -S "$version" -a -D "$@") ||
 		die "kernel $version lacks one of the modules: $*"
 	awk '$1 == "insmod" { print $2 }' <<<"$list" | sort -u |
@@ -104,6 +97,8 @@ make_base() {
 	done
 	ln -sf bash-static "$root/bin/bash"
 	ln -sf gojq "$root/bin/jq"
+	# Where the kernel asks for what it needs by a name, such as crypto-crc32c.
+	ln -s ../bin/modprobe "$root/usr/sbin/modprobe"
 	# shellcheck disable=SC2086  # lists
 	copy_modules "$root" "$dir" $modules
 	cp "$vm_d/init" "$root/init"
