@@ -31,7 +31,7 @@
  *
  * HELLO or ATTACH comes first. OPEN follows WELCOME. DIGEST needs its disk's
  * OPEN only. BEGIN, DATA, BARRIER and CUTOVER need CLAIM. MEASURE comes before
- * it, REPORT after CUTOVER_DONE; both need their feature. A frame out of order,
+ * it, one REPORT after CUTOVER_DONE; both need their feature. A frame out of order,
  * of an unknown type, or whose length breaks its limit ends the connection with
  * ERROR; the length is checked before a byte of the payload is buffered.
  *

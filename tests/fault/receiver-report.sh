@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Policy: a report is taken once its job is cut over and never before; what is no
-# JSON object is refused; it is shown for what its sender says, under the name
+# Policy: a report is taken once its job is cut over, one of each cutover, never
+# before, and replaces none of earlier ones; what is no JSON object is refused; it is shown for what its sender says, under the name
 # that the receiver knows the sender by, and commands no terminal. Measuring the
 # link changes nothing and has its place before the claim.
 # shellcheck source=tests/lib.sh
@@ -9,15 +9,19 @@
 # shellcheck source=tests/fault/receiver.bash
 . "$(dirname "$0")/receiver.bash"
 
-# cut_over NAME: a job that has come to its end.
+# come_to_end NAME EPOCH: a job, with a cutover.
+come_to_end() {
+	writer "$1" web "$2" restart
+	tell "$1" begin 0 "$2"
+	tell "$1" zero 0 "$2" 0 16777216
+	tell "$1" barrier 0 "$2" 16777216 complete
+	tell "$1" cutover "$2"
+}
+
 cut_over() {
 	configure 10s
 	start_receiver
-	writer "$1" web 1 restart
-	tell "$1" begin 0 1
-	tell "$1" zero 0 1 0 16777216
-	tell "$1" barrier 0 1 16777216 complete
-	tell "$1" cutover 1
+	come_to_end "$1" 1
 }
 
 report() { "$bf" report web --config "$receiver_conf" "$@"; }
@@ -31,9 +35,21 @@ report_is_kept() {
 	report >"$test_tmp/text"
 	grep -qF 'done?[2J' "$test_tmp/text"
 	grep -qE '^root .*4K' "$test_tmp/text"
-	# The last word counts.
-	tell p report '{"passes":8}'
+	refused p "protocol: a second REPORT of one cutover" report '{"passes":8}'
+	eq "$(report --json | jq .passes)" 7
+}
+
+# The same job once more: its last report is shown, the one before is there yet.
+none_is_replaced() {
+	cut_over p
+	tell p report '{"passes":7}'
+	"$bf" receive --config "$receiver_conf" --reopen a
+	come_to_end q 2
+	tell q report '{"passes":8}'
 	eq "$(report --json | jq .passes)" 8
+	eq "$(report --all --json | jq .passes | xargs)" "7 8"
+	eq "$(report --all | grep -c '^ *passes')" 2
+	eq "$(find "$test_tmp/records/reports" -name 'web.*@000[12].json' | wc -l)" 2 files
 }
 
 no_object_is_refused() {
@@ -69,6 +85,7 @@ link_is_measured() {
 }
 
 run_case "a report is kept and shown" report_is_kept
+run_case "a report of the next cutover replaces none" none_is_replaced
 run_case "what is no report is refused" no_object_is_refused
 run_case "no report before the cutover" not_before_the_cutover
 run_case "the link is measured, nothing else" link_is_measured

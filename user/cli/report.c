@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * report: the record that a job left when it ended, at its source or, by the
- * cutover, at its receiver, flows in; what was copied and how long it was frozen
- * flows out, as text and JSON from the same rows.
+ * report: the records that a job left each time it ended, at its source or, by
+ * the cutover, at its receiver, flow in; what was copied and how long it was
+ * frozen flows out, as text and JSON from the same rows: of the last, or of all.
  */
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/jobs.h"
 #include "cli/output.h"
+#include "lib/archive.h"
 #include "lib/config.h"
 #include "lib/record.h"
 #include "source/job.h"
 
 static char *config_given;
+static int all_given;
 
 static const struct poptOption options[] = {
+	{ "all", 'a', POPT_ARG_NONE, &all_given, 0,
+	  "of every time that it ended, the last one last", NULL },
 	{ "config", 'c', POPT_ARG_STRING, &config_given, 0,
 	  "the receiver's file (default " BF_RECEIVER_CONF ")", "FILE" },
 	POPT_TABLEEND
@@ -75,7 +80,7 @@ static int print_report(const struct cli *cli, const json_t *body,
 					  err);
 }
 
-static int print_file(const struct cli *cli, const char *path,
+static int print_file(const struct cli *cli, const char *path, bool first,
 		      struct bf_error *err)
 {
 	json_t *body;
@@ -83,6 +88,8 @@ static int print_file(const struct cli *cli, const char *path,
 
 	if (ret)
 		return ret;
+	if (!first && !cli->json)
+		putchar('\n');
 	ret = print_report(cli, body, err);
 	json_decref(body);
 	return ret;
@@ -103,6 +110,33 @@ static void receiver_records(const struct cli *cli, char path[BF_PATH_BYTES])
 	bf_receiver_config_free(&config);
 }
 
+/* @next: the path behind it in their order; the same but for its number? */
+static bool is_last(const char *path, const char *next)
+{
+	return !next || strncmp(path, next, strrchr(path, '@') - path + 1);
+}
+
+/* Those of @job here that --all or its absence asks for; *nr: how many. */
+static int print_own(const struct cli *cli, const char *stem, unsigned int *nr,
+		     struct bf_error *err)
+{
+	char path[PATH_MAX];
+	unsigned int number;
+	int ret = bf_archive_newest(stem, &number, err);
+
+	*nr = 0;
+	for (unsigned int i = all_given ? 1 : number; i && i <= number && !ret;
+	     i++) {
+		bf_archive_path(stem, i, path);
+		/* The operator has moved it away. */
+		if (i < number && access(path, F_OK))
+			continue;
+		ret = print_file(cli, path, !*nr, err);
+		(*nr)++;
+	}
+	return ret;
+}
+
 /* Each source that had a job of this name; that letters are all it has of a
  * pattern was checked. */
 static int print_received(const struct cli *cli, const char *name,
@@ -114,13 +148,15 @@ static int print_received(const struct cli *cli, const char *name,
 
 	receiver_records(cli, records);
 	snprintf(pattern, sizeof(pattern),
-		 "%s/reports/%s.????????????????.json", records, name);
+		 "%s/reports/%s.????????????????@????.json", records, name);
 	if (glob(pattern, 0, NULL, &found))
 		ret = bf_fail(err, BF_E_NOT_FOUND, ENOENT,
 			      "no job %s has left a report here: look on the other host, or is it running still (`blkferry status %s`)?",
 			      name, name);
-	for (size_t i = 0; !ret && i < found.gl_pathc; i++)
-		ret = print_file(cli, found.gl_pathv[i], err);
+	for (size_t i = 0, nr = 0; !ret && i < found.gl_pathc; i++)
+		if (all_given || is_last(found.gl_pathv[i],
+					 found.gl_pathv[i + 1]))
+			ret = print_file(cli, found.gl_pathv[i], !nr++, err);
 	globfree(&found);
 	return ret;
 }
@@ -128,15 +164,16 @@ static int print_received(const struct cli *cli, const char *name,
 static int run(const struct cli *cli, struct bf_error *err)
 {
 	const char *name = cli->arguments[0];
-	char path[BF_PATH_BYTES];
+	char stem[BF_PATH_BYTES];
+	unsigned int nr;
 	int ret = cli_check_job_name(name, err);
 
 	if (ret)
 		return ret;
-	bf_job_report_path(cli->records_dir ? cli->records_dir :
-			   BF_SOURCE_RECORDS_DIR, name, path);
-	return access(path, F_OK) ? print_received(cli, name, err) :
-				    print_file(cli, path, err);
+	bf_job_report_stem(cli->records_dir ? cli->records_dir :
+			   BF_SOURCE_RECORDS_DIR, name, stem);
+	ret = print_own(cli, stem, &nr, err);
+	return ret || nr ? ret : print_received(cli, name, err);
 }
 
 const struct cli_command cli_report = {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -196,20 +197,38 @@ static int write_durably(const char *path, const char *text)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int replace(const char *path, const char *text)
+/* By link(2), which replaces nothing; its other name goes. */
+static int move_if_new(const char *temporary, const char *path)
+{
+	if (link(temporary, path) < 0)
+		return -errno;
+	return unlink(temporary) < 0 ? -errno : 0;
+}
+
+static int put_in_place(const char *path, const char *text, bool new)
 {
 	char folder[PATH_MAX], temporary[PATH_MAX];
 	int ret = make_folders(path, folder);
 
 	if (ret)
 		return ret;
-	ret = snprintf(temporary, sizeof(temporary), "%s.new", path);
+	/* What is to be replaced is one writer's; for a new name there may be
+	 * several. */
+	ret = new ? snprintf(temporary, sizeof(temporary), "%s.%d.new", path,
+			     gettid()) :
+		    snprintf(temporary, sizeof(temporary), "%s.new", path);
 	if (ret >= (int)sizeof(temporary))
 		return -ENAMETOOLONG;
+	/* A crash after link(2) left a second name of a record: not to be
+	 * written to. */
+	if (new)
+		unlink(temporary);
 	ret = write_durably(temporary, text);
 	if (!ret)
 		ret = bf_fault(BF_FAULT_RECORD_WRITTEN, NULL);
-	if (!ret && rename(temporary, path) < 0)
+	if (!ret && new)
+		ret = move_if_new(temporary, path);
+	else if (!ret && rename(temporary, path) < 0)
 		ret = -errno;
 	if (ret) {
 		unlink(temporary);
@@ -229,8 +248,8 @@ static char *record_text(const json_t *record)
 	return json_dumps(record, JSON_INDENT(2) | JSON_SORT_KEYS);
 }
 
-int bf_record_store(const char *path, const char *kind, json_t *body,
-		    struct bf_error *err)
+static int store(const char *path, const char *kind, json_t *body, bool new,
+		 struct bf_error *err)
 {
 	_cleanup_(cleanup_json) json_t *record = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -249,12 +268,27 @@ int bf_record_store(const char *path, const char *kind, json_t *body,
 		return bf_fail(err, BF_E_RECORD, EFBIG,
 			       "record %s would get %zu bytes long, more than can be read again: it stays as it is",
 			       path, strlen(text));
-	ret = replace(path, text);
+	ret = put_in_place(path, text, new);
+	if (ret == -EEXIST)
+		return bf_fail(err, BF_E_EXISTS, EEXIST,
+			       "there is a record %s already", path);
 	if (ret)
 		return bf_fail(err, BF_E_RECORD, -ret,
 			       "cannot write record %s: %s; is its filesystem full or read-only?",
 			       path, strerror(-ret));
 	return 0;
+}
+
+int bf_record_store(const char *path, const char *kind, json_t *body,
+		    struct bf_error *err)
+{
+	return store(path, kind, body, false, err);
+}
+
+int bf_record_create(const char *path, const char *kind, json_t *body,
+		     struct bf_error *err)
+{
+	return store(path, kind, body, true, err);
 }
 
 int bf_record_remove(const char *path, struct bf_error *err)

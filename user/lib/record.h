@@ -22,6 +22,9 @@ int bf_record_load(const char *path, const char *kind, json_t **body,
 /* Creates missing folders (0700). Durable when it returns 0. */
 int bf_record_store(const char *path, const char *kind, json_t *body,
 		    struct bf_error *err);
+/* The same, but nothing is replaced: -EEXIST with BF_E_EXISTS. */
+int bf_record_create(const char *path, const char *kind, json_t *body,
+		     struct bf_error *err);
 int bf_record_remove(const char *path, struct bf_error *err);
 
 #endif /* BF_LIB_RECORD_H */

@@ -64,10 +64,11 @@ int bf_job_run(const struct bf_job_options *options, json_t **outcome,
 int bf_job_tracker_name(const char *job, const char *disk,
 			char name[BLKFERRY_NAME_MAX + 1], struct bf_error *err);
 
-/* What a job that came to its end leaves: its last status, started, ended. */
+/* What a job that came to its end leaves: its last status, started, ended; one
+ * more each time (lib/archive.h). */
 #define BF_JOB_REPORT_KIND "job-report"
-void bf_job_report_path(const char *records_dir, const char *job,
-			char path[BF_PATH_BYTES]);
+void bf_job_report_stem(const char *records_dir, const char *job,
+			char stem[BF_PATH_BYTES]);
 /* What one leaves that has failed, until its next start: a status without
  * figures, ended. */
 #define BF_JOB_FAILURE_KIND "job-failure"

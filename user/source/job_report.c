@@ -2,7 +2,7 @@
 /*
  * Job, report: the last status of a job that has come to its end flows in, a
  * record of the migration flows out beside the job's own records, which are
- * gone by then, and to the receiver. One that has failed leaves its reason, for
+ * gone by then, and beside those of earlier runs, and to the receiver. One that has failed leaves its reason, for
  * whoever looks while no process answers. None is written to a disk that stays
  * frozen.
  */
@@ -11,14 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/archive.h"
 #include "lib/log.h"
 #include "lib/record.h"
 #include "source/job_state.h"
 
-void bf_job_report_path(const char *records_dir, const char *job,
-			char path[BF_PATH_BYTES])
+void bf_job_report_stem(const char *records_dir, const char *job,
+			char stem[BF_PATH_BYTES])
 {
-	snprintf(path, BF_PATH_BYTES, "%s/reports/%s.json", records_dir, job);
+	snprintf(stem, BF_PATH_BYTES, "%s/reports/%s", records_dir, job);
 }
 
 static json_t *moment(time_t at)
@@ -89,7 +90,7 @@ void bf_job_report_to_receiver(struct bf_job *job)
 
 void bf_job_report(struct bf_job *job, const json_t *status)
 {
-	char path[BF_PATH_BYTES];
+	char stem[BF_PATH_BYTES];
 	struct bf_error err;
 	json_t *body;
 
@@ -97,8 +98,8 @@ void bf_job_report(struct bf_job *job, const json_t *status)
 	    (job->state != BF_JOB_DONE && job->state != BF_JOB_CANCELLED))
 		return;
 	body = make_report(job, status);
-	bf_job_report_path(job->options->records_dir, job->config->name, path);
-	if (bf_record_store(path, BF_JOB_REPORT_KIND, body, &err))
+	bf_job_report_stem(job->options->records_dir, job->config->name, stem);
+	if (bf_archive_add(stem, BF_JOB_REPORT_KIND, body, &err))
 		bf_log_error(&err);
 	json_decref(body);
 }

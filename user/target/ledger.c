@@ -72,14 +72,14 @@ static void ledger_path(char path[PATH_MAX], const char *folder,
 		 hex, suffix);
 }
 
-void bf_ledger_report_path(char path[PATH_MAX], const char *folder,
+void bf_ledger_report_stem(char stem[PATH_MAX], const char *folder,
 			   const char *peer, const char *job)
 {
 	char reports[BF_PATH_BYTES];
 
 	snprintf(reports, sizeof(reports), "%.*s/reports", BF_PATH_BYTES - 9,
 		 folder);
-	ledger_path(path, reports, peer, job, ".json");
+	ledger_path(stem, reports, peer, job, "");
 }
 
 static void make_folder(const char *folder)

@@ -57,8 +57,9 @@ int bf_ledger_lock_shared(const char *folder, int *fd, struct bf_error *err);
 int bf_ledger_lock_job(const char *folder, const char *peer, const char *job,
 		       int *fd, struct bf_error *err);
 
-/* FOLDER/reports/JOB.HASH.json, of the report of a job that was cut over. */
-void bf_ledger_report_path(char path[PATH_MAX], const char *folder,
+/* FOLDER/reports/JOB.HASH, of the reports of a job that was cut over: a stem of
+ * lib/archive.h. */
+void bf_ledger_report_stem(char stem[PATH_MAX], const char *folder,
 			   const char *peer, const char *job);
 
 /* A job without a record gets an empty ledger in the state WIRE_JOB_NEW. */

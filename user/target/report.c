@@ -3,14 +3,15 @@
  * Report: REPORT flows in once its job is cut over; the record of a migration
  * that `blkferry report` shows at the receiver flows out, then REPORTED. Keeps
  * RULE 6: it is one JSON object of limited length, and what it says decides
- * nothing here.
+ * nothing here. All are kept: there is one of a cutover, and the next cutover
+ * needs the operator's word (receive --reopen).
  */
 #include <errno.h>
 #include <string.h>
 
 #include <jansson.h>
 
-#include "lib/record.h"
+#include "lib/archive.h"
 #include "source/job.h"
 #include "target/session_private.h"
 
@@ -35,15 +36,15 @@ static int parse(const struct bf_frame *f, json_t **report, struct bf_error *err
 static int keep(const struct bf_target_session *s, json_t *report,
 		struct bf_error *err)
 {
-	char path[PATH_MAX];
+	char stem[PATH_MAX];
 
 	if (!s->registry->records_dir)
 		return 0;
 	json_object_set_new(report, "job", json_string(s->job));
 	json_object_set_new(report, "peer", json_string(s->peer_name));
-	bf_ledger_report_path(path, s->registry->records_dir,
+	bf_ledger_report_stem(stem, s->registry->records_dir,
 			      bf_transport_peer(s->transport), s->job);
-	return bf_record_store(path, BF_JOB_REPORT_KIND, report, err);
+	return bf_archive_add(stem, BF_JOB_REPORT_KIND, report, err);
 }
 
 int session_report(struct bf_target_session *s, const struct bf_frame *f,
@@ -56,10 +57,14 @@ int session_report(struct bf_target_session *s, const struct bf_frame *f,
 	if (!(s->features & WIRE_FEATURE_REPORT))
 		ret = bf_fail(err, BF_E_PROTOCOL, EPROTO,
 			      "REPORT, though it was not agreed upon: the peer's blkferry is faulty");
+	else if (s->reported)
+		ret = bf_fail(err, BF_E_PROTOCOL, EPROTO,
+			      "a second REPORT of one cutover: the peer's blkferry is faulty");
 	if (!ret)
 		ret = parse(f, &report, err);
 	if (!ret)
 		ret = keep(s, report, err);
+	s->reported = !ret;
 	json_decref(report);
 	return ret ? ret : session_reply(s, WIRE_REPORTED, 0, &done,
 					 sizeof(done), err);

@@ -63,7 +63,7 @@ struct bf_target_session {
 	uint64_t epoch;
 	uint64_t last_barrier;
 	struct bf_connection_sum sum;	/* over all disks, for the log */
-	bool cut_over;
+	bool cut_over, reported;
 };
 
 /* The key by which the source is known, NULL if it is local. */
