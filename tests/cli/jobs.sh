@@ -39,6 +39,7 @@ failed_is_shown() {
 	cat >"$test_tmp/web.conf" <<-END
 		[job]
 		description = the shop
+		labels = owner=shop site=berlin
 		[disk data]
 		device = $test_tmp/none
 		target = /dev/null
@@ -51,7 +52,10 @@ failed_is_shown() {
 		jq -r '.jobs[] | [.job, .state, .reason.code, .description] | @csv')" \
 		'"web","failed","not-found","the shop"'
 	"$bf" metrics --once "${records[@]}" >"$test_tmp/metrics"
-	grep -q '^blkferry_job_info{job_name="web",state="failed",.* 1$' "$test_tmp/metrics"
+	grep -q '^blkferry_job_info{job_name="web",state="failed",.*,description="the shop",label_owner="shop",label_site="berlin"} 1$' \
+		"$test_tmp/metrics"
+	"$bf" status web "${records[@]}" | grep -q '^ *labels *owner=shop site=berlin$'
+	eq "$("$bf" status web --json "${records[@]}" | jq -c .labels)" '{"owner":"shop","site":"berlin"}'
 	# Nothing more can come of it.
 	timeout 20 "$bf" status web --watch "${records[@]}" | grep -q "cannot open $test_tmp/none"
 	eq "$(timeout 20 "$bf" status web --watch --json "${records[@]}" | jq -r .state)" failed

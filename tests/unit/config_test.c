@@ -10,6 +10,7 @@
 
 #include "lib/config.h"
 #include "lib/ini.h"
+#include "lib/labels.h"
 #include "tap.h"
 
 #define PRINT "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -111,6 +112,43 @@ static void job_whole(void)
 	check(!job.disks[1].target_is_path);
 	check(!strcmp(job.disks[1].target, "web-data"));
 	bf_job_config_free(&job);
+}
+
+static void job_labels(void)
+{
+	struct bf_job_config job;
+	json_t *labels;
+	char *text;
+
+	check_eq(load_job("[job]\nlabels = site=berlin \t owner=a=b  n2_=\"x\"\n"
+			  "[disk d]\ndevice = /dev/vdb\ntarget = /dev/vdc\n",
+			  &job), 0);
+	labels = bf_labels_object(job.labels);
+	text = json_dumps(labels, JSON_COMPACT);
+	check(!strcmp(text, "{\"site\":\"berlin\",\"owner\":\"a=b\",\"n2_\":\"\\\"x\\\"\"}"));
+	free(text);
+	json_decref(labels);
+	bf_job_config_free(&job);
+	labels = bf_labels_object("");
+	check_eq(json_object_size(labels), 0);
+	json_decref(labels);
+}
+
+static void job_labels_refused(void)
+{
+	job_refused("[job]\nlabels = berlin\n", ":2: labels: ",
+		    "\"berlin\" is no label: KEY=VALUE");
+	job_refused("[job]\nlabels = a=1 site=\n", ":2: labels: ",
+		    "\"site\" is no label");
+	job_refused("[job]\nlabels = owner=the shop\n", ":2: labels: ",
+		    "\"shop\" is no label: KEY=VALUE, with no blank in it");
+	job_refused("[job]\nlabels = =x\n", ":2: labels: ", "\"\" is no key");
+	job_refused("[job]\nlabels = data-center=x\n", ":2: labels: ",
+		    "\"data-center\" is no key of a label: a letter, then");
+	job_refused("[job]\nlabels = 2nd=x\n", ":2: labels: ", "is no key");
+	job_refused("[job]\nlabels = _x=x\n", ":2: labels: ", "is no key");
+	job_refused("[job]\nlabels = a=1 b=2 a=1\n", ":2: labels: ",
+		    "label a is given twice");
 }
 
 static void job_defaults(void)
@@ -414,6 +452,8 @@ int main(void)
 	if (fd < 0 || close(fd))
 		return 1;
 	tap_run("a job with everything", job_whole);
+	tap_run("a job's labels", job_labels);
+	tap_run("what is no label is refused", job_labels_refused);
 	tap_run("a job with the least", job_defaults);
 	tap_run("a job's bad lines are named", job_bad_lines);
 	tap_run("a job's bad values say what is expected", job_bad_values);

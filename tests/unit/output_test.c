@@ -18,16 +18,18 @@ static const struct cli_column columns[] = {
 	{ "on", "on", CLI_BOOL },
 	{ "reasons", "reasons", CLI_LIST },
 	{ "pass.number", "pass", CLI_COUNT },
+	{ "labels", "labels", CLI_PAIRS },
 	{ 0 },
 };
 
 static json_t *row(void)
 {
-	return json_pack("{s:s, s:i, s:f, s:i, s:i, s:b, s:[s,s], s:{s:i}, s:s}",
+	return json_pack("{s:s, s:i, s:f, s:i, s:i, s:b, s:[s,s], s:{s:i}, s:s, s:{s:s, s:s}}",
 			 "name", "vdb", "size_bytes", 4096, "age_ns", 1.5e9,
 			 "rate", 1 << 20, "count", 7, "on", 1,
 			 "reasons", "resized", "gone", "pass", "number", 3,
-			 "secret", "x");
+			 "secret", "x", "labels", "site", "berlin",
+			 "owner", "shop");
 }
 
 static void expect_cell(size_t index, const json_t *object, const char *wanted)
@@ -52,13 +54,14 @@ static void cells(void)
 	expect_cell(5, object, "yes");
 	expect_cell(6, object, "resized, gone");
 	expect_cell(7, object, "3");
+	expect_cell(8, object, "site=berlin owner=shop");
 	json_decref(object);
 }
 
 static void nothing_is_a_dash(void)
 {
-	json_t *object = json_pack("{s:n, s:s, s:[]}", "size_bytes", "name",
-				   "", "reasons");
+	json_t *object = json_pack("{s:n, s:s, s:[], s:{}}", "size_bytes",
+				   "name", "", "reasons", "labels");
 
 	for (size_t i = 0; columns[i].key; i++)
 		expect_cell(i, object, "-");
@@ -83,21 +86,27 @@ static void table_text(void)
 }
 
 static const struct cli_column said[] = {
-	{ "text", "text", CLI_TEXT }, { "list", "list", CLI_TEXT }, { 0 }
+	{ "text", "text", CLI_TEXT }, { "list", "list", CLI_TEXT },
+	{ "pairs", "pairs", CLI_PAIRS }, { 0 }
 };
 
 /* A peer's words, alone and in a list: ESC, DEL, and CSI as UTF-8 writes it. */
 static void no_control_characters(void)
 {
-	json_t *object = json_pack("{ss, s[s]}", "text", "a\033[2J\x7f b",
-				   "list", "\xc2\x9b" "2J \xc3\xa9 \033c");
+	json_t *object = json_pack("{ss, s[s], s{ss, si}}", "text",
+				   "a\033[2J\x7f b", "list",
+				   "\xc2\x9b" "2J \xc3\xa9 \033c", "pairs",
+				   "\033c", "\033c", "n", 7);
 	char *text = cli_cell(&said[0], object);
 	char *list = cli_cell(&said[1], object);
+	char *pairs = cli_cell(&said[2], object);
 
 	check(!strcmp(text, "a?[2J? b"));
 	check(!strcmp(list, "??2J \xc3\xa9 ?c"));
+	check(!strcmp(pairs, "?c=?c n=?"));
 	free(text);
 	free(list);
+	free(pairs);
 	json_decref(object);
 }
 
@@ -138,7 +147,7 @@ static void json_has_the_columns(void)
 	const json_t *first = json_array_get(selected, 0);
 	char *text = json_dumps(selected, JSON_COMPACT);
 
-	check_eq(json_object_size(first), 8);
+	check_eq(json_object_size(first), 9);
 	check(!json_object_get(first, "secret"));
 	check_eq(json_integer_value(json_object_get(first, "pass.number")), 3);
 	check_says(text, "[{\"name\":\"vdb\",\"size_bytes\":4096,");
@@ -152,7 +161,7 @@ static void json_never_lacks_a_column(void)
 	json_t *object = json_object();
 	json_t *selected = cli_select_row(columns, object);
 
-	check_eq(json_object_size(selected), 8);
+	check_eq(json_object_size(selected), 9);
 	check(json_is_null(json_object_get(selected, "name")));
 	json_decref(selected);
 	json_decref(object);

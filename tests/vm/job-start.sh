@@ -194,12 +194,12 @@ failing_hook_stops_it() {
 }
 
 labels_are_shown() {
-	set_up 'description = the shop' 'labels = site=berlin'
+	set_up 'description = the shop' 'labels = site=berlin owner=shop'
 	start_job
 	wait_ready
-	eq "$(figure '.description + "/" + .labels')" "the shop/site=berlin"
+	eq "$(figure '.description + "/" + .labels.site')" "the shop/berlin"
 	blkferry metrics --once >"$job_dir/metrics"
-	grep -q 'blkferry_job_info{job_name="move",state="ready".*description="the shop",labels="site=berlin"} 1' "$job_dir/metrics"
+	grep -q 'blkferry_job_info{job_name="move",state="ready".*description="the shop",label_site="berlin",label_owner="shop"} 1' "$job_dir/metrics"
 	grep -qE '^blkferry_passes_total\{job_name="move"\} [1-9]' "$job_dir/metrics"
 	grep -qE '^blkferry_tracker_writes\{tracker="move:disk"' "$job_dir/metrics"
 }

@@ -62,6 +62,27 @@ static char *join_list(const json_t *list)
 	return make_printable(text);
 }
 
+/* {"site": "berlin", "owner": "shop"}: "site=berlin owner=shop". */
+static char *join_pairs(json_t *object)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	const char *key;
+	json_t *value;
+	FILE *out;
+
+	if (!json_object_size(object))
+		return strdup("-");
+	out = open_memstream(&text, &bytes);
+	if (!out)
+		return NULL;
+	json_object_foreach(object, key, value)
+		fprintf(out, "%s%s=%s", ftell(out) ? " " : "", key,
+			json_is_string(value) ? json_string_value(value) : "?");
+	fclose(out);
+	return make_printable(text);
+}
+
 /* Figures may come as JSON integers or reals; none is negative. */
 static uint64_t number_of(const json_t *value)
 {
@@ -98,6 +119,8 @@ char *cli_cell(const struct cli_column *column, const json_t *row)
 		return strdup(json_is_true(value) ? "yes" : "no");
 	if (json_is_array(value))
 		return join_list(value);
+	if (json_is_object(value))
+		return join_pairs((json_t *)value);
 	if (json_is_string(value) && *json_string_value(value))
 		return make_printable(strdup(json_string_value(value)));
 	return strdup("-");

@@ -20,6 +20,7 @@ enum cli_format {
 	CLI_RATE,		/* bytes a second */
 	CLI_BOOL,
 	CLI_LIST,		/* of strings */
+	CLI_PAIRS,		/* an object's keys and strings */
 };
 
 /* A table of them ends with a key of NULL. */

@@ -32,7 +32,7 @@ static const struct poptOption options[] = {
 static const struct cli_column columns[] = {
 	{ "job", "job", CLI_TEXT },
 	{ "description", "description", CLI_TEXT },
-	{ "labels", "labels", CLI_TEXT },
+	{ "labels", "labels", CLI_PAIRS },
 	{ "state", "ended as", CLI_TEXT },
 	{ "started", "last started", CLI_TEXT },
 	{ "ended", "ended", CLI_TEXT },

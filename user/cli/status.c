@@ -23,7 +23,7 @@ static const struct poptOption options[] = {
 
 static const struct cli_column job_columns[] = {
 	{ "description", "description", CLI_TEXT },
-	{ "labels", "labels", CLI_TEXT },
+	{ "labels", "labels", CLI_PAIRS },
 	{ "mode", "mode", CLI_TEXT },
 	{ "mode_reason", "because", CLI_TEXT },
 	{ "receiver", "receiver", CLI_TEXT },

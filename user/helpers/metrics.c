@@ -14,6 +14,8 @@
 
 #include "cli/collect.h"
 #include "lib/cleanup.h"
+#include "lib/config.h"
+#include "lib/labels.h"
 #include "lib/log.h"
 
 #define DEFAULT_PORT 9712
@@ -139,11 +141,27 @@ static void put_disk_metric(FILE *out, const json_t *jobs,
 		}
 }
 
+/* The operator's own, apart from ours by their prefix. */
+static void put_job_labels(FILE *out, json_t *labels)
+{
+	char name[BF_TEXT_BYTES + 8];
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(labels, key, value) {
+		if (!json_is_string(value) || !bf_label_key_valid(key))
+			continue;
+		snprintf(name, sizeof(name), "label_%s", key);
+		fputc(',', out);
+		put_label(out, name, json_string_value(value));
+	}
+}
+
 /* One series a job: its words are labels, its value says nothing. */
 static void put_info(FILE *out, const json_t *jobs)
 {
 	static const char *const keys[] = { "state", "mode", "receiver",
-					    "description", "labels" };
+					    "description" };
 	json_t *job;
 	size_t index;
 
@@ -155,6 +173,7 @@ static void put_info(FILE *out, const json_t *jobs)
 			fputc(',', out);
 			put_label(out, keys[i], text_of(job, keys[i]));
 		}
+		put_job_labels(out, json_object_get(job, "labels"));
 		fputs("} 1\n", out);
 	}
 }

@@ -35,7 +35,8 @@
  *	post-thaw = COMMAND		after every thaw
  *	post-cutover = COMMAND		after a thaw that follows a cutover
  *	on-failure = COMMAND		rolled back, or the job has failed
- *	description = TEXT, labels = TEXT	shown with the job
+ *	description = TEXT		shown with the job
+ *	labels = KEY=VALUE ...		likewise (labels.h)
  *	hook-timeout = 60s
  *	override = CHECK ...		critical findings of the plan to go on with
  *	[disk NAME]			one or more, in order

@@ -10,6 +10,7 @@
 #include "lib/cleanup.h"
 #include "lib/config.h"
 #include "lib/config_table.h"
+#include "lib/labels.h"
 #include "lib/moment.h"
 
 #define SECOND_NS 1000000000ull
@@ -83,6 +84,14 @@ static int parse_nice_field(const char *value, void *field, size_t bytes,
 	return 0;
 }
 
+static int parse_labels_field(const char *value, void *field, size_t bytes,
+			      struct bf_error *err)
+{
+	int ret = bf_labels_check(value, err);
+
+	return ret ? ret : bf_field_text(value, field, bytes, err);
+}
+
 int bf_field_read_error(const char *value, void *field, size_t bytes,
 			struct bf_error *err)
 {
@@ -145,7 +154,7 @@ static const struct bf_config_key job_keys[] = {
 	JOB("post-cutover", post_cutover, bf_field_command),
 	JOB("on-failure", on_failure, bf_field_command),
 	JOB("description", description, bf_field_text),
-	JOB("labels", labels, bf_field_text),
+	JOB("labels", labels, parse_labels_field),
 	JOB("hook-timeout", hook_timeout_ns, bf_field_timeout),
 	JOB("override", override, bf_field_text),
 	{ 0 },

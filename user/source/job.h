@@ -15,7 +15,7 @@
  *	dirty_bytes, dirty_rate, projected_downtime_ns (null: unknown),
  *	max_downtime_ns, converging (true, false, null), epoch, receiver,
  *	last_pass {...}, cutover {...} once one was tried,
- *	description, labels (as configured, "" if not)
+ *	description (as configured, "" if not), labels {KEY: "VALUE"}
  */
 #ifndef BF_SOURCE_JOB_H
 #define BF_SOURCE_JOB_H

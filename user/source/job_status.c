@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 
 #include "lib/cleanup.h"
+#include "lib/labels.h"
 #include "lib/thread.h"
 #include "source/job_state.h"
 
@@ -246,9 +247,9 @@ json_t *bf_job_status(struct bf_job *job)
 	put(status, "wire_rate", job->wire_rate);
 	put(status, "epoch", job->epoch);
 	json_object_set_new(status, "description",
-			    json_string(job->config->description));
+			    bf_control_string(job->config->description));
 	json_object_set_new(status, "labels",
-			    json_string(job->config->labels));
+			    bf_labels_object(job->config->labels));
 	json_object_set_new(status, "receiver",
 		json_string(*job->config->receiver ? job->config->receiver :
 			    "local"));
