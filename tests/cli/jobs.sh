@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Policy: a word to a job that does not run fails and says how to start it;
 # sockets that dead jobs left are no jobs. One that has failed is shown, with its
-# reason, in the metrics as well, until it is started again.
+# reason, in the metrics as well, until it is started again. Of one that runs each
+# disk is shown with its part of the pass, as text, JSON and on the terminal.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
@@ -77,10 +78,10 @@ failed_is_cancelled() {
 	fails_saying 'does not run' "$bf" cancel web "${records[@]}"
 }
 
-# screen ROWS: what `status --watch` draws on a terminal of so many. In the
+# screen ROWS [COLUMNS]: what `status --watch` draws on such a terminal. In the
 # foreground: the terminal stops whom it does not belong to.
 screen() {
-	SHELL=/bin/sh TERM=xterm script -qfc "stty rows $1 cols 72; \
+	SHELL=/bin/sh TERM=xterm script -qfc "stty rows $1 cols ${2:-72}; \
 		timeout --foreground -s INT 2 \
 		$bf status --watch --run-dir $run --records-dir $test_tmp/records" \
 		"$test_tmp/screen" </dev/null >"$test_tmp/script"
@@ -96,6 +97,30 @@ screen_is_drawn() {
 	screen 2
 	grep -q 'web: failed, to local: the shop' "$test_tmp/screen"
 	grep -q '[1-9] lines more than fit here' "$test_tmp/screen"
+}
+
+copying() { "$bf" status --run-dir "$run" --json | jq -e '.jobs[] | select(.job | startswith("copy-")).disks[0]'; }
+disk_has_pass() { copying | jq -e '.pass.done_bytes > 0 and .raw_rate > 0' >/dev/null; }
+
+# A copy that takes minutes if it is left alone.
+disks_are_shown() {
+	local copy
+	head -c 40M /dev/urandom >"$test_tmp/source.img"
+	"$bf" copy "$test_tmp/source.img" "$test_tmp/target.img" --whole-disk \
+		--read-rate 512K --run-dir "$run" --records-dir "$test_tmp/records" \
+		>"$test_tmp/copy" 2>&1 &
+	copy=$!
+	cleanup_fn whatever kill "$copy"
+	wait_until 30 disk_has_pass
+	eq "$(copying | jq -c '[.pass.number, .pass.kind, .pass.planned_bytes, .lag_ns]')" \
+		"[1,\"full\",$((40 << 20)),null]" "the disk"
+	"$bf" status --run-dir "$run" >"$test_tmp/text"
+	grep -qE '^disk .* lag +pass +done +of +rate ' "$test_tmp/text"
+	grep -qE ' - +1 +[0-9.]+[KM] +40M +[0-9.]+[KMB]+/s ' "$test_tmp/text"
+	screen 24 160
+	grep -qE ', [0-9]+% of 40M' "$test_tmp/screen"
+	kill "$copy"
+	expect_status 4 wait "$copy"
 }
 
 long_run_dir() {
@@ -120,5 +145,6 @@ run_case "sockets of dead jobs" stale_sockets
 run_case "a job that has failed is shown as such" failed_is_shown
 run_case "a job that has failed is cancelled" failed_is_cancelled
 run_case "the whole terminal is drawn" screen_is_drawn
+run_case "disks of a running job are shown" disks_are_shown
 run_case "a run directory too long for a socket" long_run_dir
 run_case "watching ends when it is told to" watch_stops

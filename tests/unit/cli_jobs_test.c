@@ -219,7 +219,9 @@ static const char a_status[] =
 	"\"eta_ns\": 3000000000, \"projected_downtime_ns\": null, "
 	"\"converging\": null, \"disks\": [{\"name\": \"data\", "
 	"\"device\": \"/dev/vdb\", \"target\": \"t\", \"size_bytes\": 1073741824, "
-	"\"dirty_bytes\": 4096, \"generation\": 5, \"reasons\": [\"resized\"]}]}";
+	"\"dirty_bytes\": 4096, \"generation\": 5, \"reasons\": [\"resized\"], "
+	"\"raw_rate\": 2048, \"lag_ns\": 7000000000, \"pass\": {\"number\": 5, "
+	"\"kind\": \"delta\", \"planned_bytes\": 3072, \"done_bytes\": 512}}]}";
 
 static void status_of_one(void)
 {
@@ -229,6 +231,7 @@ static void status_of_one(void)
 	check_eq(run(&cli_status, "web", false, text), 0);
 	check_says(text, "web: delta, pass 5 (delta): 1K of 4K (25%), raw 1K/s, wire 512B/s, ETA 3s\n");
 	check_says(text, "resized");
+	check_says(text, "  7s    5 512B 3K 2K/s ");
 	check(!strstr(text, "projected"));
 	check_eq(run(&cli_status, "web", true, text), 0);
 	check_says(text, "\"projected_downtime_ns\":null");

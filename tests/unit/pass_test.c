@@ -84,6 +84,17 @@ static void direct_reads_of_odd_sizes_work(void)
 	end_job();
 }
 
+static void check_progress(uint32_t disk, uint64_t pass_bytes,
+			   uint64_t session_bytes)
+{
+	const struct bf_disk_progress *progress =
+		&bf_session_progress(job->session)->disks[disk];
+
+	check_eq(progress->planned_bytes, pass_bytes);
+	check_eq(progress->done_bytes, pass_bytes);
+	check_eq(progress->raw_bytes, session_bytes);
+}
+
 static void a_delta_sends_what_is_dirty_only(void)
 {
 	new_job();
@@ -91,6 +102,8 @@ static void a_delta_sends_what_is_dirty_only(void)
 	add_disk(8 * M, TEXT);
 	start();
 	pass_well(WIRE_PASS_FULL);
+	check_progress(0, 8 * M, 8 * M);
+	check_progress(1, 8 * M, 8 * M);
 	fill(job->disks[1].fd, 12288, 4096, RANDOM);
 	fill(job->disks[1].fd, 2 * M, 100 * 1024, RANDOM);
 	mark(1, 12288, 4096);
@@ -98,6 +111,8 @@ static void a_delta_sends_what_is_dirty_only(void)
 	pass_well(WIRE_PASS_DELTA);
 	equal(0);
 	equal(1);
+	check_progress(0, 0, 8 * M);
+	check_progress(1, 104 * 1024, 8 * M + 104 * 1024);
 	check_eq(job->result.raw_bytes, 104 * 1024);
 	check_eq(job->result.nr_blocks, 26);
 	check_eq(job->result.disks[0].nr_blocks, 0);

@@ -4,7 +4,8 @@
 # finding stops it until it is overridden by name; a rehearsal ends after the
 # first pass and the next run goes on from there; whole copies wait for their
 # turn and say so; hooks run in their order, know which one they are, and one
-# that fails before the freeze means no cutover.
+# that fails before the freeze means no cutover; the status says how old what the
+# target holds is.
 # VM: disks=virtio:32M+virtio:32M mem=784 limit=500 kernels=5.10+6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+wipefs+fsfreeze+losetup+mountpoint+cmp+flock
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
@@ -193,6 +194,22 @@ failing_hook_stops_it() {
 	wait_ready
 }
 
+lag_is_none() { [ "$(figure '[.lag_ns, .disks[0].lag_ns] | tojson')" = '[0,0]' ]; }
+lags_behind() { figure '.disks[0] | .dirty_bytes > 0 and .lag_ns > 0' | grep -qx true; }
+
+# Nothing is dirty; something is, and nobody sends it; it is sent.
+lag_is_shown() {
+	set_up
+	start_job
+	wait_ready
+	wait_until 30 lag_is_none
+	blkferry pause move
+	dd if=/dev/urandom of="$job_dir/data.mnt/late" bs=64k count=4 conv=fsync status=none
+	wait_until 20 lags_behind
+	blkferry resume move
+	wait_until 30 lag_is_none
+}
+
 labels_are_shown() {
 	set_up 'description = the shop' 'labels = site=berlin owner=shop'
 	start_job
@@ -215,3 +232,4 @@ run_case "hooks run in their order" hooks_run_in_order
 run_case "a hook that fails before the freeze means no cutover" failing_hook_stops_it
 run_case "a job that has ended leaves a report, its target a state" ended_job_leaves_a_report
 run_case "labels in status and metrics" labels_are_shown
+run_case "the age of what the target holds" lag_is_shown

@@ -244,18 +244,33 @@ static void draw_figures(struct screen *screen, const json_t *status)
 	draw_bar(screen, status);
 }
 
+/* A disk's part of the running pass. */
+static const char *pass_text(const json_t *pass, char text[64])
+{
+	double planned = number_of(pass, "planned_bytes");
+	char size[BF_UNIT_TEXT_BYTES];
+
+	*text = '\0';
+	if (planned > 0)
+		snprintf(text, 64, ", %.0f%% of %s",
+			 100 * number_of(pass, "done_bytes") / planned,
+			 size_text(planned, size));
+	return text;
+}
+
 static void draw_disk(struct screen *screen, const char *job,
 		      const json_t *disk)
 {
 	const json_t *reasons = json_object_get(disk, "reasons");
 	double unreadable = number_of(disk, "unreadable_bytes");
 	char size[BF_UNIT_TEXT_BYTES], dirty[BF_UNIT_TEXT_BYTES];
-	char lost[BF_UNIT_TEXT_BYTES];
+	char lost[BF_UNIT_TEXT_BYTES], pass[64];
 
-	line(screen, "  %-10s %-16s %8s, %s dirty%s%s%s%s", text_of(disk, "name"),
+	line(screen, "  %-10s %-16s %8s, %s dirty%s%s%s%s%s", text_of(disk, "name"),
 	     text_of(disk, "device"),
 	     size_text(number_of(disk, "size_bytes"), size),
 	     size_text(number_of(disk, "dirty_bytes"), dirty),
+	     pass_text(json_object_get(disk, "pass"), pass),
 	     unreadable > 0 ? ", UNREADABLE: " : "",
 	     unreadable > 0 ? size_text(unreadable, lost) : "",
 	     json_array_size(reasons) ? ", RESYNC NEEDED: " : "",

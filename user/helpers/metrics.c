@@ -45,6 +45,8 @@ static const struct metric {
 	  "Bytes on the wire.", 1 },
 	{ "dirty_bytes", "blkferry_dirty_bytes", "gauge",
 	  "Changed and not yet at the target.", 1 },
+	{ "lag_ns", "blkferry_lag_seconds", "gauge",
+	  "How old what the target holds is, 0 while nothing is dirty.", 1e9 },
 	{ "dirty_rate", "blkferry_dirty_bytes_per_second", "gauge",
 	  "Newly dirty.", 1 },
 	{ "link_rate", "blkferry_link_bytes_per_second", "gauge",
@@ -66,6 +68,14 @@ static const struct metric disk_metrics[] = {
 	  "Size of a job's disk.", 1 },
 	{ "dirty_bytes", "blkferry_disk_dirty_bytes", "gauge",
 	  "Changed and not yet at the target, of a disk.", 1 },
+	{ "lag_ns", "blkferry_disk_lag_seconds", "gauge",
+	  "How old what the target holds of a disk is.", 1e9 },
+	{ "raw_rate", "blkferry_disk_raw_bytes_per_second", "gauge",
+	  "Blocks of a disk sent.", 1 },
+	{ "planned_bytes", "blkferry_disk_pass_planned_bytes", "gauge",
+	  "Of a disk, to be sent in the running pass.", 1 },
+	{ "done_bytes", "blkferry_disk_pass_done_bytes", "gauge",
+	  "Of a disk, sent in the running pass.", 1 },
 };
 
 static const char *text_of(const json_t *object, const char *key)
@@ -131,7 +141,9 @@ static void put_disk_metric(FILE *out, const json_t *jobs,
 	put_head(out, metric->name, metric->type, metric->help);
 	json_array_foreach(jobs, index, job)
 		json_array_foreach(json_object_get(job, "disks"), at, disk) {
-			if (!value_of(disk, metric->key, &value))
+			if (!value_of(disk, metric->key, &value) &&
+			    !value_of(json_object_get(disk, "pass"),
+				      metric->key, &value))
 				continue;
 			fprintf(out, "%s{", metric->name);
 			put_label(out, "job_name", text_of(job, "job"));

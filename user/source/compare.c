@@ -324,6 +324,16 @@ static bool is_answered(struct bf_compare *c, const struct ask *ask)
 	return answered;
 }
 
+/* What is equal is as good as sent. */
+static void note_equal(struct bf_session_progress *progress, uint32_t disk,
+		       uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&progress->pass_done_bytes, bytes,
+				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&progress->disks[disk].done_bytes, bytes,
+				  memory_order_relaxed);
+}
+
 /* The oldest piece: blocks that are equal are done with. */
 static int compare_oldest(struct bf_compare *c, struct ask *ask,
 			  struct bf_error *err)
@@ -339,9 +349,8 @@ static int compare_oldest(struct bf_compare *c, struct ask *ask,
 	if (ret)
 		return ret;
 	differing_bytes = c->totals.differing_bytes - differing_bytes;
-	atomic_fetch_add_explicit(&c->session->progress.pass_done_bytes,
-				  piece->bytes - differing_bytes,
-				  memory_order_relaxed);
+	note_equal(&c->session->progress, c->disk,
+		   piece->bytes - differing_bytes);
 	ask->compared_bytes += piece->bytes;
 	c->oldest_piece = (c->oldest_piece + 1) % READS;
 	c->nr_pieces--;

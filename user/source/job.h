@@ -8,11 +8,12 @@
  * Status as JSON (answer of "status", line of `status --json`):
  *	format_version, job, state, mode ("full", "delta", "resume", "resync"),
  *	mode_reason, reason (when failed: error code and text, and next_command),
- *	passes, pass {number, kind, planned_bytes, done_bytes, started},
+ *	passes, pass {number, kind, planned_bytes, done_bytes, running_ns},
  *	disks [{name, device, target, size_bytes, dirty_bytes, generation,
- *		passthrough..., reasons [names]}],
+ *		passthrough..., reasons [names], raw_rate, lag_ns,
+ *		pass {number, kind, planned_bytes, done_bytes} (null: none)}],
  *	raw_bytes, wire_bytes, raw_rate, wire_rate, eta_ns (null: unknown),
- *	dirty_bytes, dirty_rate, projected_downtime_ns (null: unknown),
+ *	dirty_bytes, lag_ns (null: unknown), dirty_rate, projected_downtime_ns (null: unknown),
  *	max_downtime_ns, converging (true, false, null), epoch, receiver,
  *	last_pass {...}, cutover {...} once one was tried,
  *	description (as configured, "" if not), labels {KEY: "VALUE"}

@@ -113,6 +113,7 @@ static void pass_ended(struct bf_job *job, enum wire_pass_kind kind, int ret)
 	job->pass_kind = NULL;
 	if (!ret) {
 		job->passes++;
+		job->target_ns = job->pass_started_ns;
 		json_decref(job->last_pass);
 		job->last_pass = describe(job, kind);
 		/* How long a comparison takes says nothing of a delta. */

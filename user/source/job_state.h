@@ -88,6 +88,8 @@ struct bf_job_disk {
 	uint64_t passthrough;
 	uint64_t unreadable_bytes;
 	struct bf_reasons reasons;
+	uint64_t sample_raw;
+	double raw_rate;		/* bytes a second */
 };
 
 struct bf_job {
@@ -147,6 +149,7 @@ struct bf_job {
 	uint64_t passes;		/* completed */
 	const char *pass_kind;		/* of the running one, or NULL */
 	uint64_t pass_started_ns;
+	uint64_t target_ns;		/* begin of the last completed; 0: none yet */
 	uint64_t raw_before, wire_before;	/* of sessions that ended */
 	uint64_t sample_ns, sample_raw, sample_wire;
 	double raw_rate, wire_rate;	/* bytes a second */

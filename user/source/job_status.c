@@ -56,6 +56,22 @@ static void blend(double *rate, uint64_t bytes, uint64_t time_ns)
 	*rate += (now - *rate) * RATE_WEIGHT;
 }
 
+/* With the lock. A session counts from 0. */
+static void sample_disk_rates(struct bf_job *job, uint64_t time_ns)
+{
+	struct bf_session_progress *progress =
+		job->session ? bf_session_progress(job->session) : NULL;
+
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		struct bf_job_disk *disk = &job->disks[i];
+		uint64_t raw = progress ? progress->disks[i].raw_bytes : 0;
+
+		blend(&disk->raw_rate, raw < disk->sample_raw ? raw :
+		      raw - disk->sample_raw, time_ns);
+		disk->sample_raw = raw;
+	}
+}
+
 /* With the lock. */
 static void sample_rates(struct bf_job *job, uint64_t now_ns)
 {
@@ -67,6 +83,7 @@ static void sample_rates(struct bf_job *job, uint64_t now_ns)
 		      now_ns - job->sample_ns);
 		blend(&job->wire_rate, wire - job->sample_wire,
 		      now_ns - job->sample_ns);
+		sample_disk_rates(job, now_ns - job->sample_ns);
 	}
 	job->sample_ns = now_ns;
 	job->sample_raw = raw;
@@ -122,9 +139,50 @@ static void put_dirty(const struct bf_job *job, json_t *object, uint64_t bytes)
 		json_object_set_new(object, "dirty_bytes", json_null());
 }
 
-static json_t *disk_status(const struct bf_job *job,
-			   const struct bf_job_disk *disk)
+static json_t *pass_object(const struct bf_job *job, uint64_t planned_bytes,
+			   uint64_t done_bytes)
 {
+	json_t *pass = json_pack("{ss}", "kind", job->pass_kind);
+
+	put(pass, "number", job->passes + 1);
+	put(pass, "planned_bytes", planned_bytes);
+	put(pass, "done_bytes", done_bytes);
+	return pass;
+}
+
+/* Of the running pass, or null between two. */
+static json_t *disk_pass(const struct bf_job *job, uint32_t index)
+{
+	const struct bf_disk_progress *progress;
+
+	if (!job->pass_kind || !job->session)
+		return json_null();
+	progress = &bf_session_progress(job->session)->disks[index];
+	return pass_object(job, progress->planned_bytes, progress->done_bytes);
+}
+
+/*
+ * How old what the target holds is: as it was when the last pass that is complete
+ * began. Nothing at all while nothing is dirty; null before there is such a pass,
+ * and while the tracker may have missed something.
+ */
+static json_t *lag(const struct bf_job *job, uint64_t dirty_bytes, bool doubt)
+{
+	if (!job->target_ns || !job->tracked || doubt)
+		return json_null();
+	if (!job->pass_kind && !dirty_bytes)
+		return json_integer(0);
+	return json_integer((json_int_t)(bf_now_ns() - job->target_ns));
+}
+
+static bool in_doubt(const struct bf_job_disk *disk)
+{
+	return bf_reasons_stand(&disk->reasons, NULL);
+}
+
+static json_t *disk_status(const struct bf_job *job, uint32_t index)
+{
+	const struct bf_job_disk *disk = &job->disks[index];
 	json_t *status = json_pack("{ss, so, so}", "name", disk->config->name,
 				   "device",
 				   bf_control_string(disk->config->device),
@@ -136,6 +194,10 @@ static json_t *disk_status(const struct bf_job *job,
 	put(status, "generation", disk->generation);
 	put(status, "passthrough", disk->passthrough);
 	put(status, "unreadable_bytes", disk->unreadable_bytes);
+	put(status, "raw_rate", disk->raw_rate);
+	json_object_set_new(status, "lag_ns",
+			    lag(job, disk->dirty_bytes, in_doubt(disk)));
+	json_object_set_new(status, "pass", disk_pass(job, index));
 	json_object_set_new(status, "reasons", reason_names(&disk->reasons));
 	return status;
 }
@@ -144,16 +206,19 @@ static void add_disks(const struct bf_job *job, json_t *status)
 {
 	json_t *disks = json_array();
 	uint64_t dirty_bytes = 0, unreadable_bytes = 0;
+	bool doubt = false;
 
 	for (uint32_t i = 0; i < job->nr_disks; i++) {
 		if (!job->disks[i].config)
 			continue;
-		json_array_append_new(disks, disk_status(job, &job->disks[i]));
+		json_array_append_new(disks, disk_status(job, i));
 		dirty_bytes += job->disks[i].dirty_bytes;
 		unreadable_bytes += job->disks[i].unreadable_bytes;
+		doubt |= in_doubt(&job->disks[i]);
 	}
 	json_object_set_new(status, "disks", disks);
 	put_dirty(job, status, dirty_bytes);
+	json_object_set_new(status, "lag_ns", lag(job, dirty_bytes, doubt));
 	put(status, "unreadable_bytes", unreadable_bytes);
 }
 
@@ -178,10 +243,7 @@ static void add_pass(const struct bf_job *job, json_t *status)
 	progress = bf_session_progress(job->session);
 	planned = progress->planned_bytes;
 	done = progress->pass_done_bytes;
-	pass = json_pack("{ss}", "kind", job->pass_kind);
-	put(pass, "number", job->passes + 1);
-	put(pass, "planned_bytes", planned);
-	put(pass, "done_bytes", done);
+	pass = pass_object(job, planned, done);
 	put(pass, "running_ns", bf_now_ns() - job->pass_started_ns);
 	json_object_set_new(status, "pass", pass);
 	if (planned >= done)

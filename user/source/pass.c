@@ -212,14 +212,18 @@ static int send_next(struct pass *p, uint32_t disk, struct bf_error *err)
 }
 
 /* What turned out to be skipped was planned, too. */
-static void plan_less(struct bf_session *s, struct bf_pass_disk *d)
+static void plan_less(struct bf_session *s, uint32_t disk)
 {
+	struct bf_pass_disk *d = &s->pass_disks[disk];
 	uint64_t more = s->walker.skipped_bytes - d->skipped_bytes;
 
 	d->skipped_bytes = s->walker.skipped_bytes;
-	if (more)
-		atomic_fetch_sub_explicit(&s->progress.planned_bytes, more,
-					  memory_order_relaxed);
+	if (!more)
+		return;
+	atomic_fetch_sub_explicit(&s->progress.planned_bytes, more,
+				  memory_order_relaxed);
+	atomic_fetch_sub_explicit(&s->progress.disks[disk].planned_bytes, more,
+				  memory_order_relaxed);
 }
 
 static int send_disk(struct pass *p, uint32_t disk, struct bf_error *err)
@@ -240,7 +244,7 @@ static int send_disk(struct pass *p, uint32_t disk, struct bf_error *err)
 		return ret;
 	do {
 		ret = send_next(p, disk, err);
-		plan_less(s, d);
+		plan_less(s, disk);
 	} while (ret > 0);
 	d->planned_bytes = s->walker.bytes;
 	return !ret && s->resyncing ? bf_resync_end(s, d, err) : ret;
@@ -325,20 +329,30 @@ static uint64_t wire_bytes(struct bf_session *s)
 	return atomic_load_explicit(&s->progress.wire_bytes, memory_order_relaxed);
 }
 
+static uint64_t announce_disk(struct bf_session *s, uint32_t disk,
+			      enum wire_pass_kind kind)
+{
+	struct bf_disk_progress *progress = &s->progress.disks[disk];
+	struct bf_pass_disk *d = &s->pass_disks[disk];
+	uint64_t planned_bytes = d->generation.nr_blocks *
+				 s->disks[disk].extents->granularity_bytes;
+
+	d->before = s->sent[disk];
+	d->skipped_bytes = 0;
+	atomic_store_explicit(&progress->planned_bytes, planned_bytes,
+			      memory_order_relaxed);
+	atomic_store_explicit(&progress->done_bytes, 0, memory_order_relaxed);
+	bf_send_begin(s, disk, kind);
+	return planned_bytes;
+}
+
 static void announce(struct bf_session *s, enum wire_pass_kind kind)
 {
 	uint64_t planned_bytes = 0;
 	uint32_t i;
 
-	for (i = 0; i < s->nr_disks; i++) {
-		struct bf_pass_disk *d = &s->pass_disks[i];
-
-		d->before = s->sent[i];
-		d->skipped_bytes = 0;
-		planned_bytes += d->generation.nr_blocks *
-				 s->disks[i].extents->granularity_bytes;
-		bf_send_begin(s, i, kind);
-	}
+	for (i = 0; i < s->nr_disks; i++)
+		planned_bytes += announce_disk(s, i, kind);
 	atomic_store_explicit(&s->progress.planned_bytes, planned_bytes,
 			      memory_order_relaxed);
 	atomic_store_explicit(&s->progress.pass_done_bytes, 0,

@@ -104,6 +104,12 @@ void bf_session_listen(struct bf_session *session);
 void bf_session_interrupt(struct bf_session *session);
 
 /* Running figures, for progress; relaxed atomics, read from any thread. */
+struct bf_disk_progress {
+	_Atomic uint64_t raw_bytes;	/* of the session */
+	_Atomic uint64_t planned_bytes;	/* of the running pass, or the last */
+	_Atomic uint64_t done_bytes;
+};
+
 struct bf_session_progress {
 	_Atomic uint64_t raw_bytes;	/* blocks and zero ranges handed on */
 	_Atomic uint64_t data_bytes;	/* of them, not zero */
@@ -112,6 +118,7 @@ struct bf_session_progress {
 	_Atomic uint64_t planned_bytes;	/* of the running pass */
 	_Atomic uint64_t pass_done_bytes;
 	_Atomic uint32_t disk;		/* being sent */
+	struct bf_disk_progress disks[WIRE_DISKS_MAX];
 };
 struct bf_session_progress *bf_session_progress(struct bf_session *session);
 

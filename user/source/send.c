@@ -35,6 +35,8 @@ static void slot_sent(struct bf_link_item *item)
 	add(&s->progress.raw_bytes, raw);
 	add(&s->progress.data_bytes, slot->totals.data_bytes);
 	add(&s->progress.pass_done_bytes, raw);
+	add(&s->progress.disks[slot->disk].raw_bytes, raw);
+	add(&s->progress.disks[slot->disk].done_bytes, raw);
 	bf_session_give_slot(s, slot);
 	bf_session_wake(s);
 }
