@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/jobs.h"
+#include "cli/watch.h"
 #include "lib/control.h"
 #include "tap.h"
 
@@ -24,6 +26,7 @@ static struct bf_error err;
 static struct fake {
 	struct bf_control_server *server;
 	const char *answer;		/* JSON, or NULL: fail with @code */
+	const char *const *later;	/* NULL, or what it answers next, ... */
 	enum bf_code code;
 	json_t *request;
 } job, guardian;
@@ -41,6 +44,8 @@ static void handle(void *context, struct bf_control_client *client,
 			"state", "delta", "pass", "number", 2,
 			"planned_bytes", 200, "done_bytes", 50));
 		bf_control_answer(client, json_loads(fake->answer, 0, NULL));
+		if (fake->later && *fake->later)
+			fake->answer = *fake->later++;
 		return;
 	}
 	bf_fail(&refusal, fake->code, 0, "no, and here is what to do");
@@ -259,6 +264,60 @@ static void status_of_all(void)
 	check_says(text, "no job is running");
 }
 
+/* ---- status --watch, a line an event ---- */
+
+#define WATCHED "{\"job\": \"web\", \"state\": \"ready\", \"passes\": 4, \"disks\": [" \
+	"{\"name\": \"root\", \"unreadable_bytes\": %s, \"reasons\": []}, " \
+	"{\"name\": \"data\", \"unreadable_bytes\": 0, \"reasons\": [%s]}]%s}"
+
+static int watch_until_over(const struct cli *cli, struct bf_error *error)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	int ret = cli_watch_events(cli, fd, error);
+
+	close(fd);
+	return ret;
+}
+
+static const struct cli_command watch = {
+	.name = "status", .run = watch_until_over,
+};
+
+static unsigned int lines_with(const char *text, const char *words)
+{
+	unsigned int lines = 0;
+
+	for (text = strstr(text, words); text; text = strstr(text + 1, words))
+		lines++;
+	return lines;
+}
+
+/* Of whichever disk, once each time, and that it is over. */
+static void watch_tells_of_each_disk(void)
+{
+	static char answers[5][512];
+	const char *const later[] = {
+		answers[1], answers[2], answers[3], answers[4], NULL,
+	};
+	char text[4096];
+
+	snprintf(answers[0], 512, WATCHED, "0", "", "");
+	snprintf(answers[1], 512, WATCHED, "0", "\"resized\"", "");
+	snprintf(answers[2], 512, WATCHED, "0", "\"resized\", \"gone\"", "");
+	snprintf(answers[3], 512, WATCHED, "4096", "\"resized\", \"gone\"", "");
+	snprintf(answers[4], 512, WATCHED, "4096", "", ", \"ended\": \"now\"");
+	serve(&job, answers[0], 0);
+	job.later = later;
+	check_eq(run(&watch, "web", false, text), 0);
+	end(&job);
+	check_eq(lines_with(text, " web: ready"), 1);
+	check_eq(lines_with(text, " web: disk data: needs a resync: resized\n"), 1);
+	check_eq(lines_with(text, " web: disk data: needs a resync: resized, gone\n"), 1);
+	check_eq(lines_with(text, " web: disk root: 4K cannot be read\n"), 1);
+	check_eq(lines_with(text, " web: disk data: nothing is wrong any more\n"), 1);
+	check_eq(lines_with(text, "\n"), 5);
+}
+
 static void progress_lines(void)
 {
 	char line[CLI_PROGRESS_BYTES];
@@ -321,6 +380,7 @@ int main(void)
 	tap_run("a guardian's no is final", guardian_refuses);
 	tap_run("status of one job", status_of_one);
 	tap_run("status of all, with and without a replicator", status_of_all);
+	tap_run("watched: each disk's troubles", watch_tells_of_each_disk);
 	tap_run("progress in a line", progress_lines);
 	tap_run("progress keeps its bounds", progress_bounds);
 	clean_up();
