@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "lib/control.h"
+#include "lib/log.h"
 
 void cli_print_json(json_t *object)
 {
@@ -34,8 +35,12 @@ static void print_error_json(const struct bf_error *err)
 static void print_error_text(const struct cli_command *command,
 			     const struct bf_error *err)
 {
-	fprintf(stderr, "blkferry%s%s: %s\n", command ? " " : "",
-		command ? command->name : "", err->text);
+	/* A service's last words have fields as its others have. */
+	if (bf_log_to_journal())
+		bf_log_failure(err);
+	else
+		fprintf(stderr, "blkferry%s%s: %s\n", command ? " " : "",
+			command ? command->name : "", err->text);
 	if (command && err->code == BF_E_USAGE)
 		fprintf(stderr,
 			"usage: blkferry %s %s%s[OPTION...]; blkferry %s --help shows the options\n",

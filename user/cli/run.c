@@ -8,6 +8,7 @@
 #include "cli/jobs.h"
 #include "cli/service.h"
 #include "lib/config.h"
+#include "lib/log.h"
 
 static int whole_disk_given, resync_given, rehearse_given;
 static char *config_given, *override_given;
@@ -44,6 +45,7 @@ static int run(const struct cli *cli, struct bf_error *err)
 
 	if (ret)
 		return ret;
+	bf_log_set_job(name);
 	snprintf(path, sizeof(path), "%s/%s.conf", BF_JOBS_DIR, name);
 	ret = bf_job_config_load(config_given ? config_given : path, name,
 				 &config, err);

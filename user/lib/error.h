@@ -85,7 +85,8 @@ enum bf_code {
 struct bf_error {
 	enum bf_code code;
 	int errnum;			/* positive errno, 0 if none applies */
-	char text[BF_ERROR_TEXT_BYTES];	/* cause and cure, no newline */
+	/* Cause and cure, no newline; of a disk, "disk NAME: " comes first. */
+	char text[BF_ERROR_TEXT_BYTES];
 };
 
 /*

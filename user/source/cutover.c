@@ -608,8 +608,10 @@ static void roll_back(struct cutover *cutover, const struct bf_error *why)
 	if (bf_cutover_thaw(cutover, &thaw))
 		bf_log_error(&thaw);
 	bf_cutover_tell_thawed(cutover);
-	bf_warn("job %s: the cutover was rolled back: %s",
-		cutover->job->config->name, why->text);
+	bf_log_about(&(struct bf_log_about){ .level = BF_LOG_WARNING,
+			.event = BF_EVENT_ROLLED_BACK, .why = why },
+		     "job %s: the cutover was rolled back: %s",
+		     cutover->job->config->name, why->text);
 	bf_job_hook_tell(cutover->job, "on-failure",
 			 cutover->job->config->on_failure, why);
 }

@@ -201,6 +201,10 @@ int bf_cutover_commit(struct cutover *cutover, bool *done, struct bf_error *err)
 
 /* ---- after it ---- */
 
+static const struct bf_log_about cut_over = {
+	.level = BF_LOG_INFO, .event = BF_EVENT_CUT_OVER,
+};
+
 static void forget_job(struct cutover *cutover)
 {
 	struct bf_job *job = cutover->job;
@@ -222,8 +226,9 @@ static void after_thaw(struct cutover *cutover)
 	if (bf_cutover_thaw(cutover, &err))
 		bf_log_error(&err);
 	bf_cutover_tell_thawed(cutover);
-	bf_info("job %s: cut over and thawed: this source lives on, the target is a copy of the moment of the freeze",
-		job->config->name);
+	bf_log_about(&cut_over,
+		     "job %s: cut over and thawed: this source lives on, the target is a copy of the moment of the freeze",
+		     job->config->name);
 	forget_job(cutover);
 	if (!*job->config->post_cutover)
 		return;
@@ -248,8 +253,9 @@ static void after_hold(struct cutover *cutover)
 		return;
 	}
 	speak_if_possible(cutover);
-	bf_info("job %s: cut over; this source stays frozen until `blkferry thaw %s`",
-		job->config->name, job->config->name);
+	bf_log_about(&cut_over,
+		     "job %s: cut over; this source stays frozen until `blkferry thaw %s`",
+		     job->config->name, job->config->name);
 }
 
 void bf_cutover_finish(struct cutover *cutover)

@@ -282,8 +282,11 @@ static int doubt_disk(struct bf_job *job, struct bf_job_disk *disk,
 {
 	int ret;
 
-	bf_warn("job %s: disk %s needs a resync: %s", job->config->name,
-		disk->config->name, bf_reason_text(reason));
+	bf_log_about(&(struct bf_log_about){ .level = BF_LOG_WARNING,
+			.event = BF_EVENT_RESYNC_NEEDED,
+			.disk = disk->config->name },
+		     "job %s: disk %s needs a resync: %s", job->config->name,
+		     disk->config->name, bf_reason_text(reason));
 	ret = bf_job_mark_all(job, disk, err);
 	if (ret)
 		return ret;

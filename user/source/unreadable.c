@@ -116,9 +116,12 @@ static void tell_lost(const struct bf_session_disk *disk,
 		      const struct bf_ranges *lost, int error)
 {
 	for (size_t i = 0; i < lost->nr; i++)
-		bf_warn("disk %s: %llu sectors from sector %llu cannot be read (%s): zeroes take their place at the target",
-			disk->name, sectors(lost->range[i].length_bytes),
-			sectors(lost->range[i].offset_bytes), strerror(error));
+		bf_log_about(&(struct bf_log_about){ .level = BF_LOG_WARNING,
+						     .disk = disk->name },
+			     "disk %s: %llu sectors from sector %llu cannot be read (%s): zeroes take their place at the target",
+			     disk->name, sectors(lost->range[i].length_bytes),
+			     sectors(lost->range[i].offset_bytes),
+			     strerror(error));
 }
 
 static int take_zeroes(struct bf_session *s, struct bf_session_disk *disk,
@@ -138,9 +141,11 @@ static int judge(struct bf_session *s, struct bf_session_disk *disk,
 	const char *why;
 
 	if (!lost->nr) {
-		bf_warn("disk %s: reading %llu sectors from sector %llu failed (%s) and worked when it was tried again",
-			disk->name, sectors(e->length_bytes),
-			sectors(e->offset_bytes), strerror(error));
+		bf_log_about(&(struct bf_log_about){ .level = BF_LOG_WARNING,
+						     .disk = disk->name },
+			     "disk %s: reading %llu sectors from sector %llu failed (%s) and worked when it was tried again",
+			     disk->name, sectors(e->length_bytes),
+			     sectors(e->offset_bytes), strerror(error));
 		return 0;
 	}
 	if (disk->unreadable)
