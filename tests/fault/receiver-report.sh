@@ -42,7 +42,11 @@ report_is_kept() {
 # The same job once more: its last report is shown, the one before is there yet.
 none_is_replaced() {
 	cut_over p
-	tell p report '{"passes":7}'
+	tell p report '{"passes":7,"description":"shop","labels":{"site":"berlin"}}'
+	eq "$("$bf" targets --config "$receiver_conf" --json |
+		jq -c '.targets[0] | [.target, .state, .job, .description, .labels]')" \
+		'["a","cut-over","web","shop",{"site":"berlin"}]' target
+	"$bf" targets --config "$receiver_conf" | grep -qE '^a .* cut-over +web .* shop +site=berlin$'
 	"$bf" receive --config "$receiver_conf" --reopen a
 	come_to_end q 2
 	tell q report '{"passes":8}'

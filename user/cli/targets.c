@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * targets: the receiver's configuration and its records flow in, a line for
- * each target with its job and state flows out.
+ * each target with its job, its state and what the job says of itself flows out.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/output.h"
 #include "cli/cli.h"
+#include "lib/archive.h"
 #include "lib/cleanup.h"
 #include "lib/config.h"
+#include "lib/record.h"
+#include "source/job.h"
 #include "target/ledger.h"
 
 static char *config_given;
@@ -29,6 +33,8 @@ static const struct cli_column columns[] = {
 	{ "job", "job", CLI_TEXT },
 	{ "peer", "peer", CLI_TEXT },
 	{ "source_bytes", "of", CLI_SIZE },
+	{ "description", "description", CLI_TEXT },
+	{ "labels", "labels", CLI_PAIRS },
 	{ "generation", NULL, CLI_COUNT },
 	{ "through_bytes", NULL, CLI_SIZE },
 	{ 0 },
@@ -52,6 +58,30 @@ static const char *peer_name(const struct bf_receiver_config *config,
 	return key;
 }
 
+/* What its job's report says of it, once there is one: with the cutover. */
+static void add_words(json_t *row, const struct bf_receiver_config *config,
+		      const struct bf_ledger *ledger)
+{
+	static const char *const keys[] = { "description", "labels" };
+	char stem[PATH_MAX], path[PATH_MAX];
+	unsigned int number;
+	json_t *report;
+
+	bf_ledger_report_stem(stem, config->records_dir, ledger->peer,
+			      ledger->job);
+	if (ledger->state != WIRE_JOB_CUT_OVER ||
+	    bf_archive_newest(stem, &number, NULL) || !number)
+		return;
+	bf_archive_path(stem, number, path);
+	if (bf_record_load(path, BF_JOB_REPORT_KIND, &report, NULL))
+		return;
+	for (size_t i = 0; i < CLI_NR(keys); i++)
+		if (json_object_get(report, keys[i]))
+			json_object_set(row, keys[i],
+					json_object_get(report, keys[i]));
+	json_decref(report);
+}
+
 static void add_ledger(json_t *row, const struct bf_receiver_config *config,
 		       const struct bf_ledger *ledger, const char *target)
 {
@@ -70,6 +100,7 @@ static void add_ledger(json_t *row, const struct bf_receiver_config *config,
 				 (json_int_t)disk->through_bytes);
 		json_object_update(row, more);
 		json_decref(more);
+		add_words(row, config, ledger);
 	}
 }
 
