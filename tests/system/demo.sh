@@ -12,7 +12,9 @@ moves() {
 		tail -n 40 "$test_tmp/story" "$test_tmp/err"
 		return 1
 	}
+	# One JSON object, with nothing below it.
 	tail -n 1 "$test_tmp/story" >"$test_tmp/verdict"
+	jq -e 'type == "object"' "$test_tmp/verdict"
 	cat "$test_tmp/verdict"
 }
 
@@ -20,6 +22,7 @@ verdict() { jq -e "$1" "$test_tmp/verdict"; }
 
 run_case "the machine moves" moves
 run_case "both disks are identical" verdict .identical
+run_case "fsck finds a clean filesystem" verdict .fsck_clean
 run_case "the copy boots into systemd" verdict .boot_ok
 run_case "every commit is there" verdict \
 	'.transactions_committed >= 20 and .transactions_found == .transactions_committed'
