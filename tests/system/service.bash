@@ -4,9 +4,12 @@
 # the service loads the module, says when it is ready, is restarted when it dies
 # or hangs, and goes on from where it was; the guardian outlives a kill of the
 # service; an upgrade of the package disturbs nothing; the journal has the job
-# and the error's code as fields; the receiver works in its sandbox.
+# and the error's code as fields, and an id of what somebody waits for; receiver
+# and metrics work in their sandboxes.
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
+# shellcheck source=tests/examples.bash
+. /t/tests/examples.bash
 
 source_disk=/dev/vdb target_disk=/dev/vdc
 unit=blkferry@web1.service
@@ -35,6 +38,7 @@ write_configuration() {
 		peer = $key
 		interval = 500ms
 		then = thaw
+		labels = site=here
 		whole-disk = yes
 		[disk data]
 		device = $source_disk
@@ -62,6 +66,29 @@ one_command_is_all() {
 	systemctl is-enabled "$unit"
 	wait_until 60 state_is ready
 	wait_until 5 status_says_ready
+}
+
+# All that the dashboard and the alert rules ask for, of a job and its tracker.
+metrics_serve_confined() {
+	systemctl start blkferry-metrics
+	systemctl is-active blkferry-metrics
+	eq "$(systemctl show -P NRestarts blkferry-metrics)" 0
+	systemd-analyze security --no-pager --threshold=30 blkferry-metrics.service
+	wait_until 20 scraped 'blkferry_job_info{job_name="web1",state="ready",.*,label_site="here"} 1'
+	scraped 'blkferry_disk_dirty_bytes{job_name="web1",disk="data"} [0-9]'
+	scraped 'blkferry_tracker_writes{tracker="web1:data",device="/dev/vdb"} [1-9]'
+	asked_for_is_there /usr/share/doc/blkferry/examples "$test_tmp/scrape" 9
+	# It can neither write to this system nor speak to another one.
+	eq "$(systemctl show -P ProtectSystem blkferry-metrics)" strict
+	eq "$(systemctl show -P IPAddressDeny blkferry-metrics)" "::/0 0.0.0.0/0"
+}
+
+scraped() {
+	exec {http}<>/dev/tcp/127.0.0.1/9712
+	printf 'GET /metrics HTTP/1.0\r\n\r\n' >&"$http"
+	cat <&"$http" >"$test_tmp/scrape"
+	exec {http}>&-
+	grep -q "^$1" "$test_tmp/scrape"
 }
 
 status_says_ready() { property StatusText | grep -q '^ready'; }
@@ -171,6 +198,16 @@ error_has_its_code() {
 	eq "$(property ExecMainStatus)" 3
 	eq "$(property NRestarts)" 0
 	systemctl reset-failed "$unit"
+	journal_says "$job_failed" BLKFERRY_ERROR=config
+}
+
+job_failed=48f095249f134492baaa8c3cb50942a1 cut_over=1128a0bb28314c26b74dcc8b184b92e8
+
+# journal_says MESSAGE_ID FIELD=VALUE...: of the job.
+journal_says() {
+	journalctl --sync
+	journalctl -o json BLKFERRY_JOB=web1 MESSAGE_ID="$1" "${@:2}" >"$test_tmp/said"
+	[ -s "$test_tmp/said" ] || fail "nothing of the job with $*"
 }
 
 eq_property() { [ "$(property "$1")" = "$2" ]; }
@@ -190,17 +227,20 @@ cut_over_by_unit() {
 	no_guardian
 	[ ! -d /sys/module/blkferry ]
 	blkferry report web1 | grep -q 'ended as *done'
+	journal_says "$cut_over"
 }
 
 removal_stops_it() {
 	umount /data
 	dpkg -r blkferry
 	fails_saying 'not|inactive' systemctl is-active blkferry-receiver
+	fails_saying 'not|inactive' systemctl is-active blkferry-metrics
 	[ ! -e /lib/systemd/system/blkferry@.service ]
 }
 
 run_case "the receiver serves in its sandbox" receiver_is_confined
 run_case "enable --now loads the module and copies" one_command_is_all
+run_case "metrics serve in their sandbox what the examples ask for" metrics_serve_confined
 run_case "entries of the journal name their job" journal_has_fields
 run_case "killed: started again, goes on from where it was" dies_and_goes_on
 run_case "hanging: the watchdog has it started again" hangs_and_is_killed

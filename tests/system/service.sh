@@ -14,7 +14,7 @@ work=$test_tmp/machine
 lay_out_files() {
 	local units=$work/files/etc/systemd/system
 	mkdir -p "$work/files/t/tests/system" "$units/multi-user.target.wants"
-	cp "$tests_dir/lib.sh" "$work/files/t/tests/"
+	cp "$tests_dir/lib.sh" "$tests_dir/examples.bash" "$work/files/t/tests/"
 	cp "$tests_dir/system/service.bash" "$work/files/t/tests/system/"
 	cp "$(system_debs)"/blkferry_*.deb "$work/files/t/blkferry.deb"
 	cp "$(system_debs)"/blkferry-dkms_*.deb "$work/files/t/blkferry-dkms.deb"
