@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Job, report: the last status of a job that has come to its end flows in, a
- * record of the migration flows out beside the job's own records, which are
- * gone by then, and beside those of earlier runs, and to the receiver. One that has failed leaves its reason, for
- * whoever looks while no process answers. None is written to a disk that stays
- * frozen.
+ * record of the migration flows out, beside the job's own records, which are gone
+ * by then, and those of earlier runs, which are not, and to the receiver. One that
+ * has failed leaves its reason, for whoever looks while no process answers. None
+ * is written to a disk that stays frozen.
  */
 #include <stdio.h>
 #include <stdlib.h>
