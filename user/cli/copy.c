@@ -18,7 +18,7 @@
 #include "lib/netlink.h"
 
 static char *extents_given, *peer_given, *key_given, *compression_given, *rate_given;
-static char *connections_given, *read_rate_given, *read_error_given;
+static char *connections_given, *read_rate_given, *read_error_given, *timeout_given;
 static int whole_disk_given, insecure_torn_given, overwrite_given;
 static int resync_given;
 
@@ -45,6 +45,8 @@ static const struct poptOption options[] = {
 	  "of the disk, 50M a second; `blkferry set` changes it", "RATE" },
 	{ "connections", '\0', POPT_ARG_STRING, &connections_given, 0,
 	  "to the receiver, for the blocks: 1 to 8", "N" },
+	{ "timeout", '\0', POPT_ARG_STRING, &timeout_given, 0,
+	  "of a silent receiver (default 30s)", "TIME" },
 	{ "on-read-error", '\0', POPT_ARG_STRING, &read_error_given, 0,
 	  "stop, or zero-and-report: zeroes where a sector cannot be read",
 	  "WHAT" },
@@ -126,6 +128,9 @@ static int set_up(struct bf_job_config *config, const struct cli *cli,
 		ret = bf_field_connections(connections_given,
 					   &config->connections,
 					   sizeof(config->connections), err);
+	if (!ret && timeout_given)
+		ret = bf_field_timeout(timeout_given, &config->timeout_ns,
+				       sizeof(config->timeout_ns), err);
 	if (!ret && read_error_given)
 		ret = bf_field_read_error(read_error_given,
 					  &config->zero_unreadable,
