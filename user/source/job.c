@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/reboot.h>
 #include <time.h>
 
@@ -18,19 +17,8 @@
 #include "lib/units.h"
 #include "source/cutover.h"
 #include "source/job_state.h"
+#include "source/loss.h"
 
-/*
- * An attempt costs a packet, and while one waits bytes pile up: so they follow
- * each other closely, whatever was the matter. The jitter keeps hundreds of
- * sources from coming back as one.
- */
-#define BACKOFF_MIN_NS (250 * BF_NSEC_PER_MSEC)
-#define BACKOFF_MAX_NS (750 * BF_NSEC_PER_MSEC)
-#define BACKOFF_TELL_NS (60 * BF_NSEC_PER_SEC)
-#define QUEUE_LOOK_NS (2 * BF_NSEC_PER_SEC)	/* is it our turn at the receiver? */
-#define ONE_SHOT_PATIENCE_NS (30 * BF_NSEC_PER_SEC)
-#define ONE_SHOT_TRIES 1000
-#define DAMAGES_MAX 3			/* between two passes that end */
 #define OFF_WAIT_SECONDS 5		/* to print a report, to sync the rest */
 
 const char *bf_job_state_name(enum bf_job_state state)
@@ -313,38 +301,12 @@ static int run_once(struct bf_job *job, struct bf_error *err)
 	return ret;
 }
 
-/* What is known of a connection that is lost, until a session is claimed. */
-struct loss {
-	uint64_t wait_ns;		/* before the next attempt */
-	uint64_t epoch;			/* claimed before it */
-	uint64_t since_ns, told_ns;
-	enum bf_code code;		/* told last */
-	unsigned int tries;		/* over all losses */
-	unsigned int damages;		/* since a pass ended */
-	uint64_t passes;		/* at the last of them */
-};
-
-static void note_loss(struct loss *loss, uint64_t epoch)
-{
-	if (loss->since_ns && loss->epoch == epoch)
-		return;
-	loss->wait_ns = BACKOFF_MIN_NS;
-	loss->epoch = epoch;
-	loss->since_ns = bf_now_ns();
-	loss->told_ns = 0;
-}
-
 /* The first time, when it becomes another matter, and once a minute. */
-static void tell_loss(const struct bf_job *job, struct loss *loss,
+static void tell_loss(const struct bf_job *job, struct bf_loss *loss,
 		      const struct bf_error *why)
 {
-	uint64_t now_ns = bf_now_ns();
-
-	if (loss->told_ns && loss->code == why->code &&
-	    now_ns - loss->told_ns < BACKOFF_TELL_NS)
+	if (!bf_loss_to_tell(loss, why->code, bf_now_ns()))
 		return;
-	loss->told_ns = now_ns;
-	loss->code = why->code;
 	if (why->code == BF_E_QUEUED)
 		bf_info("job %s: %s", job->config->name, why->text);
 	else
@@ -352,53 +314,23 @@ static void tell_loss(const struct bf_job *job, struct loss *loss,
 			job->config->name, why->text);
 }
 
-/* Two thirds to four thirds of @ns. */
-static uint64_t jittered(uint64_t ns)
-{
-	uint32_t draw = 0;
-
-	if (getrandom(&draw, sizeof(draw), GRND_NONBLOCK) != sizeof(draw))
-		draw = (uint32_t)bf_now_ns();
-	return ns * 2 / 3 + (uint64_t)((double)ns * 2 / 3 * draw / UINT32_MAX);
-}
-
-static void back_off(struct bf_job *job, struct loss *loss,
+static void back_off(struct bf_job *job, struct bf_loss *loss,
 		     const struct bf_error *why)
 {
 	bool queued = why->code == BF_E_QUEUED;
-	uint64_t until_ns = bf_now_ns() +
-			    jittered(queued ? QUEUE_LOOK_NS : loss->wait_ns);
+	uint64_t until_ns = bf_now_ns() + bf_loss_wait_ns(loss, queued);
 
 	bf_job_set_reason(job, queued ? BF_JOB_QUEUED : BF_JOB_CONNECTING, why);
 	tell_loss(job, loss, why);
 	while (!bf_job_ending(job) && bf_now_ns() < until_ns)
 		bf_job_sleep(job, until_ns);
-	loss->wait_ns = loss->wait_ns * 2 < BACKOFF_MAX_NS ?
-			loss->wait_ns * 2 : BACKOFF_MAX_NS;
-}
-
-/*
- * What arrives damaged, or more or less often than it was sent, was not committed
- * and is sent again: a bit flips. Where that happens time and again, trying on
- * would hide it.
- */
-static bool damaged_again(const struct bf_job *job, struct loss *loss,
-			  const struct bf_error *why)
-{
-	if (why->code != BF_E_CORRUPT && why->code != BF_E_TOTALS)
-		return false;
-	if (loss->passes != job->passes)
-		loss->damages = 0;
-	loss->passes = job->passes;
-	return ++loss->damages > DAMAGES_MAX;
 }
 
 /* A copy that somebody waits for has had its patience, or never had a target. */
-static bool gives_up(const struct bf_job *job, struct loss *loss)
+static bool gives_up(const struct bf_job *job, struct bf_loss *loss)
 {
 	return job->options->one_shot &&
-	       (!job->epoch || ++loss->tries >= ONE_SHOT_TRIES ||
-		bf_now_ns() - loss->since_ns >= ONE_SHOT_PATIENCE_NS);
+	       (!job->epoch || bf_loss_patience_ends(loss, bf_now_ns()));
 }
 
 /* A service that is stopped goes on later; a copy that is stopped is none. */
@@ -462,7 +394,7 @@ static bool copy_is_taken(struct bf_job *job, const struct bf_error *err)
 
 static int run_states(struct bf_job *job, struct bf_error *err)
 {
-	struct loss loss = { 0 };
+	struct bf_loss loss = { 0 };
 
 	for (;;) {
 		int ret;
@@ -487,8 +419,9 @@ static int run_states(struct bf_job *job, struct bf_error *err)
 		/* A cutover was rolled back, a pause taken back: go on. */
 		if (job->reconnect || err->code == BF_E_CANCELLED)
 			continue;
-		note_loss(&loss, job->epoch);
-		if (!bf_job_retryable(err) || damaged_again(job, &loss, err) ||
+		bf_loss_note(&loss, job->epoch, bf_now_ns());
+		if (!bf_job_retryable(err) ||
+		    bf_loss_damaged_again(&loss, err->code, job->passes) ||
 		    gives_up(job, &loss))
 			return ret;
 		back_off(job, &loss, err);
