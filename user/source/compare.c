@@ -29,6 +29,8 @@
 #define READ_BYTES (1u << 20)
 #define BLOCK_MIN_BYTES 4096u
 #define FOUND_MAX (READ_BYTES / BLOCK_MIN_BYTES / 2 + 1)
+/* Pieces in a row that are equal: then the caller looks after the rest. */
+#define EQUAL_MAX 64
 
 /* A range on its way. @answered and @digests are guarded by session->lock. */
 struct ask {
@@ -393,11 +395,18 @@ static int turn(struct bf_compare *c, struct bf_error *err)
 int bf_compare_peek(struct bf_compare *compare, struct bf_extent *out,
 		    struct bf_error *err)
 {
+	unsigned int turns = 0;
+
 	while (compare->next_found == compare->nr_found) {
 		int ret = turn(compare, err);
 
 		if (ret)
 			return ret;
+		if (++turns == EQUAL_MAX) {
+			/* There is more to do: it does not wait for long. */
+			bf_session_wake(compare->session);
+			return -EINPROGRESS;
+		}
 		if (compare->input_ended && !compare->nr_asks &&
 		    compare->next_found == compare->nr_found)
 			return 0;
