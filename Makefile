@@ -143,10 +143,12 @@ $(B)/fault/%: tests/fault/%.c $(B)/libblkferry.a $(TEST_DEPS)
 	$(Q)$(CC) $(USER_CFLAGS) $(PKG_CFLAGS) -o $@ $< \
 		$(call test_build,$<) $(B)/libblkferry.a $(USER_LDLIBS)
 
-# The command with fault points in it, and a step after each MiB, of a resync, too.
+# The command with fault points in it, and a step after each MiB, of a resync, too;
+# it speaks as another release does if it is told to.
 faulty:
 	$(Q)$(MAKE) --no-print-directory B=$(B)/faulty user \
-		EXTRA_CFLAGS="-DBF_FAULTS -DBF_STEP_BYTES=1048576 -DBF_ASK_BYTES=1048576"
+		EXTRA_CFLAGS="-DBF_FAULTS -DBF_STEP_BYTES=1048576 -DBF_ASK_BYTES=1048576 \
+			-include tests/fault/release.h"
 
 # A fuzz target with the kept corpus, for `make check`, or with libFuzzer.
 fuzz-replay: $(FUZZ_TARGETS:tests/fuzz/%.c=$(B)/asan/fuzz/%)

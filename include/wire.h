@@ -92,8 +92,12 @@
  * key serves for comparison only: it authenticates nothing, TLS does that.
  *
  * Versions. S offers a range, T answers the highest that both know, or ERROR
- * with WIRE_VERSION in words. Features are the intersection of what S offers
- * and T knows. A release speaks its own protocol version and the one before.
+ * with both ranges in words; nothing has been opened then. Features are the
+ * intersection of what S offers and T knows: a bit that the other side does not
+ * know is left out, never refused, and what a bit stands for is not used without
+ * it. So what can be done without is a feature and what cannot is a version;
+ * there are no minor versions. A release speaks its own protocol version and the
+ * one before.
  */
 #ifndef BF_WIRE_H
 #define BF_WIRE_H
@@ -101,14 +105,20 @@
 #include <stdint.h>
 
 #define WIRE_MAGIC		0x59524642u	/* "BFRY" as bytes */
+#ifndef WIRE_VERSION			/* tests/fault/release.h speaks as others */
 #define WIRE_VERSION		1
 #define WIRE_VERSION_MIN	1
+#endif
 #define WIRE_DEFAULT_PORT	4712
 
 #define WIRE_FEATURE_ZSTD	(1ull << 0)	/* DATA may be compressed */
 #define WIRE_FEATURE_GMAC	(1ull << 1)	/* DIGEST is understood */
 #define WIRE_FEATURE_MEASURE	(1ull << 2)	/* MEASURE is understood */
 #define WIRE_FEATURE_REPORT	(1ull << 3)	/* REPORT is understood */
+#ifndef WIRE_FEATURES			/* of this release */
+#define WIRE_FEATURES	(WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC | \
+			 WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT)
+#endif
 
 #define WIRE_NAME_BYTES		64	/* NUL-terminated, NUL-padded */
 #define WIRE_DISKS_MAX		256	/* in a job */

@@ -20,8 +20,6 @@
 #include "source/compare.h"
 #include "source/session.h"
 
-#define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC | \
-		  WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT)
 
 /* When the kernel took no reads, for want of memory. */
 #define RETRY_MS 100
@@ -358,7 +356,7 @@ static int hello(struct bf_session *s, const char *job, struct bf_error *err)
 		.magic = WIRE_MAGIC,
 		.version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION,
-		.features = FEATURES,
+		.features = WIRE_FEATURES,
 	};
 	int ret;
 
@@ -368,7 +366,7 @@ static int hello(struct bf_session *s, const char *job, struct bf_error *err)
 	if (ret)
 		return ret;
 	ret = bf_check_welcome(&s->answer, &s->welcome, err);
-	s->welcome.features &= FEATURES;
+	s->welcome.features &= WIRE_FEATURES;
 	return ret;
 }
 

@@ -16,8 +16,6 @@
 #include "lib/log.h"
 #include "target/session_private.h"
 
-#define FEATURES (WIRE_FEATURE_ZSTD | WIRE_FEATURE_GMAC | \
-		  WIRE_FEATURE_MEASURE | WIRE_FEATURE_REPORT)
 
 static void cleanup_ledger(struct bf_ledger **ledger)
 {
@@ -98,7 +96,7 @@ int session_hello(struct bf_target_session *s, const struct bf_frame *f,
 	if (ret)
 		return ret;
 	strcpy(s->job, m.job);
-	s->features = m.features & FEATURES;
+	s->features = m.features & WIRE_FEATURES;
 	if (!s->local)
 		bf_audit("session of %s (%s) from %s: job %s", s->peer_name,
 			 session_key(s), s->address, s->job);
