@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ring. Policy: an operation completes once, whole or failed; a read beyond
- * the end is BF_RING_END, never short; more than the depth is -EAGAIN; freeing a
- * ring waits out what the kernel has. Where the system refuses io_uring, all
- * of that holds as well, and the refusal is told with its cure.
+ * the end is BF_RING_END, never short; what the kernel did in part only goes on
+ * behind that part, or fails; more than the depth is -EAGAIN; freeing a ring waits
+ * out what the kernel has. Where the system refuses io_uring, all of that holds as
+ * well, and the refusal is told with its cure.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -214,6 +216,162 @@ static void short_reads_are_continued(void)
 	bf_ring_free(ring);
 }
 
+/* A transfer has ended, in part; nobody has looked at it, or goes on with it. */
+static void wait_for_part(struct bf_ring *ring)
+{
+	struct pollfd event = { .fd = bf_ring_event_fd(ring), .events = POLLIN };
+	uint32_t nr;
+
+	check(event.fd >= 0);
+	check_eq(bf_ring_reap(ring, 0, NULL, 0, &nr, NULL), 0);
+	check_eq(poll(&event, 1, 10000), 1);
+}
+
+/* Offset and content of a part must fit: each byte says where it belongs. */
+static uint8_t byte_at(uint64_t offset)
+{
+	return (uint8_t)(offset * 31 >> 3);
+}
+
+/* A file of @bytes, as they should be. */
+static int make_part(size_t bytes)
+{
+	static uint8_t content[BUFFER];
+	char name[] = "/tmp/ring_part.XXXXXX";
+	int fd = mkstemp(name);
+
+	check(fd >= 0 && !unlink(name));
+	for (size_t i = 0; i < bytes; i++)
+		content[i] = byte_at(i);
+	check_eq(write(fd, content, bytes), (ssize_t)bytes);
+	return fd;
+}
+
+/* The file ends within the read, and has grown by the time it goes on. */
+static void a_read_in_part_goes_on(void)
+{
+	struct bf_ring *ring = make_ring();
+	_cleanup_close_ int fd = make_part(5000);
+	struct bf_ring_op r = op(false, 3, 12000, 0, 5);
+	uint8_t rest[12000 - 5000];
+	struct bf_ring_done done;
+
+	r.fd = fd;
+	memset(bf_ring_buffer(ring, 3), 0, BUFFER);
+	check_eq(bf_ring_queue(ring, &r), 0);
+	wait_for_part(ring);
+	for (size_t i = 0; i < sizeof(rest); i++)
+		rest[i] = byte_at(5000 + i);
+	check_eq(write(fd, rest, sizeof(rest)), sizeof(rest));
+	done = one(ring);
+	check_eq(done.tag, 5);
+	check_eq(done.result, 0);
+	for (uint64_t i = 0; i < 12000; i++)
+		check_eq(bf_ring_buffer(ring, 3)[i], byte_at(i));
+	check_eq(bf_ring_in_flight(ring), 0);
+	bf_ring_free(ring);
+}
+
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	check_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	check_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A limit of files within the write: as much as fits, and a signal at the next. */
+static int queue_cut_write(struct bf_ring *ring, struct bf_ring_op *w)
+{
+	int fd = make_part(0);
+	uint8_t *data = bf_ring_buffer(ring, 2) + 100;
+
+	signal(SIGXFSZ, SIG_IGN);
+	*w = op(true, 2, 12000, 0, 6);
+	w->fd = fd;
+	w->buffer_offset = 100;
+	for (uint64_t i = 0; i < 12000; i++)
+		data[i] = byte_at(i);
+	limit_files(5000);
+	check_eq(bf_ring_queue(ring, w), 0);
+	wait_for_part(ring);
+	check_eq(lseek(fd, 0, SEEK_END), 5000);
+	return fd;
+}
+
+static void a_write_in_part_goes_on(void)
+{
+	struct bf_ring *ring = make_ring();
+	static uint8_t content[12001];
+	struct bf_ring_done done;
+	struct bf_ring_op w;
+	_cleanup_close_ int fd = queue_cut_write(ring, &w);
+
+	limit_files(RLIM_INFINITY);
+	done = one(ring);
+	check_eq(done.tag, 6);
+	check_eq(done.result, 0);
+	check_eq(pread(fd, content, sizeof(content), 0), 12000);
+	for (uint64_t i = 0; i < 12000; i++)
+		check_eq(content[i], byte_at(i));
+	check_eq(bf_ring_in_flight(ring), 0);
+	bf_ring_free(ring);
+}
+
+/* What was written of it is no success: the rest fails, and so does all of it. */
+static void a_write_in_part_fails_with_its_rest(void)
+{
+	struct bf_ring *ring = make_ring();
+	struct bf_ring_done done;
+	struct bf_ring_op w;
+	_cleanup_close_ int fd = queue_cut_write(ring, &w);
+
+	done = one(ring);
+	limit_files(RLIM_INFINITY);
+	check_eq(done.tag, 6);
+	check_eq(done.result, -EFBIG);
+	check_eq(lseek(fd, 0, SEEK_END), 5000);
+	check_eq(bf_ring_in_flight(ring), 0);
+	bf_ring_free(ring);
+}
+
+/* Of many at once each goes on where it was cut, in its own buffer. */
+static void many_in_part_go_on(void)
+{
+	struct bf_ring *ring = make_ring();
+	_cleanup_close_ int fd = make_part(BUFFER);
+	struct bf_ring_done done[4];
+	uint8_t block[4096];
+	uint32_t nr;
+
+	bf_ring_event_fd(ring);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct bf_ring_op r = op(false, i, 2 * 4096,
+					 BUFFER - 1024 * (i + 1), i);
+
+		r.fd = fd;
+		check_eq(bf_ring_queue(ring, &r), 0);
+	}
+	wait_for_part(ring);
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = byte_at(BUFFER + i);
+	for (int i = 0; i < 2; i++) {
+		check_eq(write(fd, block, sizeof(block)), sizeof(block));
+		for (size_t k = 0; k < sizeof(block); k++)
+			block[k] = byte_at(BUFFER + sizeof(block) + k);
+	}
+	check_eq(bf_ring_reap(ring, 4, done, 4, &nr, NULL), 0);
+	check_eq(nr, 4);
+	for (uint32_t i = 0; i < 4; i++)
+		check_eq(done[i].result, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		for (uint64_t k = 0; k < 2 * 4096; k++)
+			check_eq(bf_ring_buffer(ring, i)[k],
+				 byte_at(BUFFER - 1024 * (i + 1) + k));
+	bf_ring_free(ring);
+}
+
 /*
  * RLIMIT_MEMLOCK binds those without CAP_IPC_LOCK: enough for the ring, which
  * some kernels count, too little for its four buffers.
@@ -321,6 +479,11 @@ static void cases(const char *engine)
 	CASE("operations outside a buffer are refused",
 	     operations_outside_a_buffer_are_refused);
 	CASE("many at once", many_at_once);
+	CASE("a read in part goes on", a_read_in_part_goes_on);
+	CASE("a write in part goes on", a_write_in_part_goes_on);
+	CASE("a write in part fails with its rest",
+	     a_write_in_part_fails_with_its_rest);
+	CASE("many reads in part go on", many_in_part_go_on);
 #undef CASE
 }
 
