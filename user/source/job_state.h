@@ -22,6 +22,7 @@
 #include "source/holders.h"
 #include "source/job.h"
 #include "source/pass.h"
+#include "source/resume.h"
 #include "target/receiver.h"
 
 enum bf_job_state {
@@ -233,6 +234,11 @@ int bf_job_unread(void *job, struct bf_error *err);
 int bf_job_retry_unreadable(struct bf_job *job, struct bf_error *err);
 /* After a pass: what could be read is taken out of status and record. */
 int bf_job_note_unreadable(struct bf_job *job, struct bf_error *err);
+
+/* ---- job_facts.c: what is known of a disk ---- */
+struct bf_resume_facts bf_job_facts(const struct bf_job_disk *disk,
+				    const struct wire_opened *opened,
+				    const struct wire_welcome *welcome);
 
 /* ---- job_resume.c: how to go on ---- */
 /* Opens a session, decides how to go on, claims. */
