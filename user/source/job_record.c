@@ -81,7 +81,8 @@ static void load_disk(struct bf_job *job, const json_t *entry)
 	const char *cookie = json_string_value(json_object_get(entry, "cookie"));
 	struct bf_job_disk *disk = find_disk(job, name);
 
-	if (!disk || !uuid || !cookie)
+	/* Named twice: what the second says must not mix with the first. */
+	if (!disk || disk->recorded || !uuid || !cookie)
 		return;
 	disk->recorded = !bf_parse_uuid(uuid, disk->record_uuid) &&
 			 !bf_parse_uuid(cookie, disk->record_cookie);

@@ -184,17 +184,25 @@ int bf_job_skip_store(struct bf_job *job, struct bf_error *err)
 	return bf_record_store(path, RECORD_KIND, body, err);
 }
 
-/* Return: 0, or -EINVAL for a list that cannot be ours. */
+/*
+ * Return: 0, or -EINVAL for a list that cannot be ours: what it does not say in
+ * full would be taken for copied.
+ */
 static int load_list(const struct bf_job_disk *disk, const json_t *list,
 		     struct bf_ranges *ranges)
 {
 	size_t nr = json_array_size(list);
 
-	for (size_t i = 0; i + 1 < nr; i += 2) {
-		uint64_t from = json_integer_value(json_array_get(list, i));
-		uint64_t bytes = json_integer_value(json_array_get(list, i + 1));
+	if (!json_is_array(list) || nr % 2)
+		return -EINVAL;
+	for (size_t i = 0; i < nr; i += 2) {
+		const json_t *offset = json_array_get(list, i);
+		const json_t *length = json_array_get(list, i + 1);
+		uint64_t from = json_integer_value(offset);
+		uint64_t bytes = json_integer_value(length);
 
-		if (bytes > disk->size_bytes || from > disk->size_bytes - bytes ||
+		if (!json_is_integer(offset) || !json_is_integer(length) ||
+		    bytes > disk->size_bytes || from > disk->size_bytes - bytes ||
 		    from % WIRE_BLOCK_BYTES || bytes % WIRE_BLOCK_BYTES ||
 		    bf_ranges_append(ranges, from, bytes))
 			return -EINVAL;
@@ -248,7 +256,7 @@ int bf_job_skip_load(struct bf_job *job, struct bf_error *err)
 	json_auto_t *body = NULL;
 	char path[BF_PATH_BYTES];
 	struct bf_error why;
-	json_t *entry;
+	json_t *disks, *entry;
 	size_t index;
 	int ret;
 
@@ -261,7 +269,10 @@ int bf_job_skip_load(struct bf_job *job, struct bf_error *err)
 	if (ret)
 		return unknown_rest(job, why.text, err);
 	job->skip_asking = json_is_true(json_object_get(body, "asking"));
-	json_array_foreach(json_object_get(body, "disks"), index, entry)
+	disks = json_object_get(body, "disks");
+	if (!json_is_array(disks))
+		return unknown_rest(job, "it lists no disks", err);
+	json_array_foreach(disks, index, entry)
 		if (load_entry(job, entry))
 			return unknown_rest(job, "it lists impossible ranges",
 					    err);
