@@ -4,7 +4,8 @@
 # process that gets there is killed, or the step fails; then what died is
 # started again, the copy is made again, and source and target are equal, or
 # the target says that it was cut over and is equal. No point is left out: one
-# that nothing reaches fails this file.
+# that nothing reaches fails this file. (A copy of an image freezes nothing: the
+# points of "cutover-" are tests/vm/cutover-death.sh's.)
 # RUN: limit=400
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -19,7 +20,8 @@ head -c 1M /dev/urandom >"$source"
 truncate -s 3M "$source"
 head -c 1M /dev/urandom >>"$source"
 
-mapfile -t points < <(sed -n 's/^\tX(.*"\(.*\)").*/\1/p' user/lib/fault.h)
+mapfile -t points < <(sed -n 's/^\tX(.*"\(.*\)").*/\1/p' user/lib/fault.h |
+	grep -v '^cutover-')
 # shellcheck disable=SC2119
 write_receiver
 

@@ -3,12 +3,16 @@
 # Policy (RULE 5): whichever side dies at whichever moment of a cutover, before
 # the target's record says "cut over" the source thaws and goes on with passes;
 # after it the source stays as the operator chose, and one that comes back is
-# refused. A second cutover while one runs is refused and disturbs nothing.
-# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=700 kernels=6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+losetup+mountpoint+cmp
+# refused. A replicator that is killed, or whose step fails, at any point between
+# the first FIFREEZE and the proof is thawed by its guardian, or by itself, with
+# nobody's help. A second cutover while one runs is refused and disturbs nothing.
+# VM: disks=virtio:32M+virtio:32M mem=776 in=full limit=1000 kernels=6.1 modules=dm-mod+ext4+loop tools=lvm+dmsetup+mkfs.ext4+fio+wipefs+fsfreeze+losetup+mountpoint+cmp
 # shellcheck source=tests/lib.sh
 . /t/tests/lib.sh
 # shellcheck source=tests/vm/cutover.bash
 . /t/tests/vm/cutover.bash
+# shellcheck source=/dev/null
+. /t/settings
 
 # world [FAULT]: a job of a mounted filesystem; the receiver dies as told.
 world() {
@@ -89,17 +93,22 @@ dies_after_the_record() {
 	is_thawed "$job_dir/data.mnt"
 }
 
-# killed_at POINT: the replicator, with the program that dies there.
-killed_at() {
+# faulty_world FAULT: the replicator is the program that meets it.
+faulty_world() {
 	begin_case
 	mkfs.ext4 -q -F "$d0" 16M
 	mount_at "$d0" data
 	start_receiver
 	write_job
-	BLKFERRY_FAULT=$1:1 blkferry-faulty run move --config "$job_dir/move.conf" \
+	BLKFERRY_FAULT=$1 blkferry-faulty run move --config "$job_dir/move.conf" \
 		--records-dir "$job_dir/source" 2>"$job_dir/move.log" &
 	echo $! >"$job_dir/move.pid"
 	wait_ready
+}
+
+# killed_at POINT: the replicator, in a cutover.
+killed_at() {
+	faulty_world "$1:1"
 	cut_over --then hold &
 	echo $! >"$job_dir/cutover.pid"
 	status=0
@@ -132,6 +141,34 @@ killed_after_the_answer() {
 	is_thawed "$job_dir/data.mnt"
 }
 
+# Nobody starts anything: users have their disk back.
+killed_in_the_freeze() {
+	killed_at "$1"
+	wait_until 30 is_thawed "$job_dir/data.mnt"
+	wait_until 20 no_guardian
+	echo lives >"$job_dir/data.mnt/word"
+	sync -f "$job_dir/data.mnt"
+	start_job
+	cut_over_later
+}
+
+# The same process goes on with passes, and cuts over when it is asked again.
+fails_in_the_freeze() {
+	faulty_world "$1:1:5"
+	status=0
+	cut_over --then hold || status=$?
+	eq "$status" 1 "status of the cutover"
+	grep -q "the fault that was asked for at $1" "$job_dir/report"
+	is_thawed "$job_dir/data.mnt"
+	wait_until 20 no_guardian
+	kill -0 "$(job_pid)"
+	eq "$(figure .cutover.state)" rolled-back state
+	echo lives >"$job_dir/data.mnt/word"
+	sync -f "$job_dir/data.mnt"
+	blkferry sync move
+	cut_over_later
+}
+
 second_refused() {
 	world
 	raw_offset=31M raw_writer
@@ -155,3 +192,14 @@ run_case "the receiver dies with the answer sent" dies_after_the_record target-a
 run_case "the replicator dies before the final message" killed_before_the_message
 run_case "the replicator dies with the answer in hand" killed_after_the_answer
 run_case "a second cutover is refused" second_refused
+
+kills=0 failures=0
+for point in $FAULT_POINTS; do
+	[[ $point = cutover-* ]] || continue
+	run_case "killed at $point" killed_in_the_freeze "$point"
+	kills=$((kills + 1))
+	run_case "an error at $point" fails_in_the_freeze "$point"
+	failures=$((failures + 1))
+done
+counted cutover-fault-kills "$kills"
+counted cutover-fault-errors "$failures"

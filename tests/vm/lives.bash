@@ -15,7 +15,7 @@ data_mib=12
 # (cutover-death.sh).
 is_elsewhere() {
 	case $1 in
-	source-compared | target-digest | target-attached | *-cutover | *-cut-over | \
+	source-compared | target-digest | target-attached | *-cutover | *-cut-over | cutover-* | \
 		target-answered) ;;
 	*) return 1 ;;
 	esac

@@ -13,7 +13,10 @@
 
 #include "error.h"
 
-/* X(constant, name): in the order of a job's life. */
+/*
+ * X(constant, name): in the order of a job's life. Those of "cutover-" lie within
+ * a freeze, from its rehearsal to the empty generation.
+ */
 #define BF_FAULT_TABLE(X)						\
 	X(BF_FAULT_SOURCE_OPENED,	"source-opened")		\
 	X(BF_FAULT_SOURCE_CLAIMED,	"source-claimed")		\
@@ -28,6 +31,11 @@
 	X(BF_FAULT_SOURCE_COMMITTED,	"source-committed")		\
 	X(BF_FAULT_SOURCE_ENDED,	"source-ended")			\
 	X(BF_FAULT_SOURCE_FINISHED,	"source-finished")		\
+	X(BF_FAULT_CUTOVER_REHEARSED,	"cutover-rehearsed")		\
+	X(BF_FAULT_CUTOVER_FROZEN,	"cutover-frozen")		\
+	X(BF_FAULT_CUTOVER_SYNCED,	"cutover-synced")		\
+	X(BF_FAULT_CUTOVER_ROUND,	"cutover-round")		\
+	X(BF_FAULT_CUTOVER_CONFIRMED,	"cutover-confirmed")		\
 	X(BF_FAULT_SOURCE_CUTOVER,	"source-cutover")		\
 	X(BF_FAULT_SOURCE_CUT_OVER,	"source-cut-over")		\
 	X(BF_FAULT_TARGET_HELLO,	"target-hello")			\

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/fault.h"
 #include "lib/log.h"
 #include "lib/units.h"
 #include "source/cutover_steps.h"
@@ -301,6 +302,8 @@ static int freeze_and_thaw(struct cutover *cutover, struct bf_error *err)
 	if (!ret)
 		ret = freeze(cutover, err);
 	if (!ret)
+		ret = bf_fault(BF_FAULT_CUTOVER_REHEARSED, err);
+	if (!ret)
 		ret = bf_thaw(&cutover->holders, cutover->guardian, err);
 	if (ret)
 		return ret;
@@ -439,6 +442,8 @@ static int confirm(struct cutover *cutover, struct bf_error *err)
 		ret = bf_job_last_pass(cutover->job, err);
 		if (ret && bf_cutover_is_over(cutover))
 			return bf_cutover_interrupted(cutover, err);
+		if (!ret)
+			ret = bf_fault(BF_FAULT_CUTOVER_ROUND, err);
 		if (!ret)
 			ret = round_ended(cutover, err);
 	} while (ret > 0);
@@ -590,11 +595,17 @@ static int attempt(struct cutover *cutover, bool *done, struct bf_error *err)
 	ret = quiet(cutover, err);
 	if (!ret)
 		ret = freeze(cutover, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_CUTOVER_FROZEN, err);
 	/* What raw writers left in the page cache since the last time. */
 	if (!ret)
 		ret = bf_raw_sync(&cutover->raw, true, err);
 	if (!ret)
+		ret = bf_fault(BF_FAULT_CUTOVER_SYNCED, err);
+	if (!ret)
 		ret = confirm(cutover, err);
+	if (!ret)
+		ret = bf_fault(BF_FAULT_CUTOVER_CONFIRMED, err);
 	return ret ? ret : bf_cutover_commit(cutover, done, err);
 }
 
