@@ -67,7 +67,7 @@ stops() {
 verified() {
 	blkferry verify move --json >"$job_dir/report"
 	eq "$(reported '.disks[0].unreadable | tojson')" \
-		"[{\"offset_bytes\":$((first * 512)),\"length_bytes\":$((count * 512))}]" ranges
+		"[{\"length_bytes\":$((count * 512)),\"offset_bytes\":$((first * 512))}]" ranges
 	eq "$(reported '[.equal, .identical] | tojson')" '[true,false]' verdict
 }
 
