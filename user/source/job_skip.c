@@ -212,12 +212,13 @@ static int load_list(const struct bf_job_disk *disk, const json_t *list,
 
 static int load_disk(struct bf_job_disk *disk, const json_t *entry)
 {
+	const json_t *unreadable = json_object_get(entry, "unreadable");
 	int ret = load_list(disk, json_object_get(entry, "ranges"),
 			    &disk->unsent);
 
-	if (!ret)
-		ret = load_list(disk, json_object_get(entry, "unreadable"),
-				&disk->unreadable);
+	/* Left out by a release that stopped at what it could not read. */
+	if (!ret && unreadable)
+		ret = load_list(disk, unreadable, &disk->unreadable);
 	disk->unreadable_bytes = bf_ranges_bytes(&disk->unreadable);
 	return ret;
 }
