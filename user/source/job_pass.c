@@ -267,9 +267,10 @@ bool bf_job_reason_is_final(uint32_t reason)
 }
 
 int bf_job_cannot_resync(const struct bf_job *job,
-			 const struct bf_job_disk *disk, uint32_t reason,
+			 struct bf_job_disk *disk, uint32_t reason,
 			 struct bf_error *err)
 {
+	disk->spent = true;
 	return bf_fail(err, BF_E_RESYNC, reason == BLKFERRY_REASON_GONE ?
 		       ENODEV : ESTALE,
 		       "disk %s: %s `blkferry untrack %s`, then run %s again: a resync follows",

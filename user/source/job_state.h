@@ -89,6 +89,7 @@ struct bf_job_disk {
 	uint64_t passthrough;
 	uint64_t unreadable_bytes;
 	struct bf_reasons reasons;
+	bool spent;			/* its tracker can never be whole again */
 	uint64_t sample_raw;
 	double raw_rate;		/* bytes a second */
 };
@@ -280,7 +281,7 @@ uint32_t bf_job_standing(const struct bf_job_disk *disk,
 /* One that no resync of this tracker can clear; the words for it. */
 bool bf_job_reason_is_final(uint32_t reason);
 int bf_job_cannot_resync(const struct bf_job *job,
-			 const struct bf_job_disk *disk, uint32_t reason,
+			 struct bf_job_disk *disk, uint32_t reason,
 			 struct bf_error *err);
 /* Passes until none is due at once: full copy or resync, and what it missed. */
 int bf_job_catch_up(struct bf_job *job, struct bf_error *err);

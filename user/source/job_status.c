@@ -273,12 +273,26 @@ static void add_forecast(const struct bf_job *job, json_t *status)
 		json_string(BF_CONVERGE_ADVICE) : json_null());
 }
 
+/* A tracker that can never be whole again: it goes before the job goes on. */
+static const char *spent_tracker(const struct bf_job *job)
+{
+	for (uint32_t i = 0; i < job->nr_disks; i++) {
+		const struct bf_job_disk *disk = &job->disks[i];
+
+		if (disk->spent)
+			return disk->tracker.name;
+	}
+	return NULL;
+}
+
 static void add_reason(const struct bf_job *job, json_t *status)
 {
 	const char *next = job->state == BF_JOB_FAILED ? "blkferry run" :
 			   job->state == BF_JOB_PAUSED ? "blkferry resume" :
 			   NULL;
-	char command[128];
+	const char *spent = job->state == BF_JOB_FAILED ? spent_tracker(job) :
+							  NULL;
+	char command[256];
 
 	if (job->reason.code)
 		json_object_set_new(status, "reason",
@@ -287,7 +301,9 @@ static void add_reason(const struct bf_job *job, json_t *status)
 				  bf_control_string(job->reason.text)));
 	if (!next)
 		return;
-	snprintf(command, sizeof(command), "%s %s", next, job->config->name);
+	snprintf(command, sizeof(command), "%s%s%s%s %s",
+		 spent ? "blkferry untrack " : "", spent ? spent : "",
+		 spent ? " && " : "", next, job->config->name);
 	json_object_set_new(status, "next_command", json_string(command));
 }
 
