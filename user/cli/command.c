@@ -122,7 +122,7 @@ int cli_main(const struct cli_command *command, int argc, char **argv)
 	bool json = cli_json_wanted(argc, argv);
 	int ret;
 
-	signal(SIGPIPE, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);	/* a helper may be run by its own name */
 	ret = command->run ? run_command(command, argc, argv, &cli, &err) :
 			     cli_run_helper(command, argv, &err);
 	return cli_end(ret < 0 ? cli_print_error(json, command, &err) : ret);

@@ -2,6 +2,7 @@
 /*
  * main: finds the subcommand in the one table there is and has it run.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
 {
 	const struct cli_command *command;
 
+	signal(SIGPIPE, SIG_IGN);
 	if (argc > 1 && !strcmp(argv[1], "--guardian"))
 		return bf_guardian_main(argc, argv);
 	if (argc < 2) {
