@@ -10,14 +10,14 @@
 # shellcheck source=tests/vm/cutover.bash
 . /t/tests/vm/cutover.bash
 
-# write_local_job TARGET [LINE...]: d0 goes there; lines are of its section.
+# write_local_job TARGET [SOURCE]: d0, or what is given, goes there.
 write_local_job() {
 	cat >"$job_dir/move.conf" <<-END
 		[job]
 		interval = 200ms
 		whole-disk = yes
 		[disk disk]
-		device = $d0
+		device = ${2:-$d0}
 		target = $1
 		overwrite = yes
 	END
@@ -84,6 +84,9 @@ onto_its_own_disk() {
 	printf 'label: dos\n,8M\n,\n' | sfdisk -q "$d0"
 	wait_until 10 test -b "$(realpath "$d0")2"
 	write_local_job "$(realpath "$d0")2"
+	expect_refusal target-inside 7 'the source itself'
+	# The other way round: a partition onto its own disk.
+	write_local_job "$d0" "$(realpath "$d0")2"
 	expect_refusal target-inside 7 'the source itself'
 }
 

@@ -17,6 +17,7 @@
 #include "lib/units.h"
 #include "source/holders_steps.h"
 #include "source/plan.h"
+#include "target/receiver.h"
 
 /* The folder that a path lies in, or will. */
 static void folder_of(const char *path, char folder[BF_PATH_BYTES])
@@ -39,12 +40,25 @@ static void add_inside(struct bf_plan *plan, const struct bf_plan_disk *disk,
 		    path);
 }
 
+/* Above the job's disks, or the disk that one of them is a part of. */
+static bool is_inside(const struct bf_plan *plan, const char *path, dev_t dev)
+{
+	struct bf_error err;
+
+	if (bf_holders_device(&plan->holders, dev))
+		return true;
+	for (uint32_t i = 0; i < plan->nr_disks; i++)
+		if (bf_local_target_check(path, plan->disks[i].fd, &err))
+			return true;
+	return false;
+}
+
 static void check_device(struct bf_plan *plan, struct bf_plan_disk *disk,
 			 const char *path, dev_t dev)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (bf_holders_device(&plan->holders, dev))
+	if (is_inside(plan, path, dev))
 		add_inside(plan, disk, path);
 	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &disk->target_bytes))
 		disk->target_bytes = 0;
