@@ -20,7 +20,6 @@
 #include "source/compare.h"
 #include "source/session.h"
 
-
 /* When the kernel took no reads, for want of memory. */
 #define RETRY_MS 100
 

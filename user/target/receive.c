@@ -16,7 +16,6 @@
 #include "lib/log.h"
 #include "target/session_private.h"
 
-
 static void cleanup_ledger(struct bf_ledger **ledger)
 {
 	bf_ledger_free(*ledger);
